@@ -1,0 +1,46 @@
+/* tokenizer.h: text to token ids and back.
+ *
+ * A tokenizer is read-only after tokenizer_create and may be used by many threads at once. Encoding is linear in the
+ * length of the text up to a log factor. Ids of special tokens come out only when `specials` says so: text from a user
+ * never becomes a control token. */
+#ifndef MK_TOKENIZER_TOKENIZER_H
+#define MK_TOKENIZER_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "formats/vocab.h"
+
+struct tokenizer;
+
+struct ids { int32_t *data; size_t n, capacity; }; /* owned; grows; start from {0} */
+int ids_append(struct ids *ids, int32_t id, struct mk_error *err);
+void ids_release(struct ids *ids);
+
+/* Takes over *v (the vocab must not be released by the caller after success). */
+int tokenizer_create(struct tokenizer **t, struct vocab *v, struct mk_error *err);
+void tokenizer_free(struct tokenizer *t);
+const struct vocab *tokenizer_vocab(const struct tokenizer *t);
+
+/* Appends the ids of text[n] (any bytes; broken UTF-8 is handled as Python tokenizers handles its lossy decoding). No BOS. */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials, struct ids *out, struct mk_error *err);
+/* -1 when there is no token with exactly this text. */
+int32_t tokenizer_find(const struct tokenizer *t, const char *text);
+/* The bytes a token stands for (byte alphabet and U+2581 undone); special tokens give their text only when `specials`. */
+const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, bool specials, size_t *n);
+
+/* Streaming decode: emits only whole UTF-8 characters; what cannot become one is emitted as U+FFFD. */
+struct decoder {
+    const struct tokenizer *t; /* borrowed */
+    bool specials, at_start;   /* at_start: SPM strips the space it added */
+    unsigned char pending[4];  /* bytes of an unfinished character */
+    int n_pending;
+};
+struct buf;
+void decoder_init(struct decoder *d, const struct tokenizer *t, bool specials);
+int decoder_push(struct decoder *d, int32_t id, struct buf *out, struct mk_error *err);
+int decoder_finish(struct decoder *d, struct buf *out, struct mk_error *err); /* flushes a half character as U+FFFD */
+
+#endif

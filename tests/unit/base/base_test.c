@@ -1,0 +1,98 @@
+/* base_test.c: arenas, buffers, random numbers and the thread pool keep their promises. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/exec.h"
+#include "base/rng.h"
+
+static void arena_reuses_its_chunks_after_reset(void **state)
+{
+    struct arena a;
+    size_t used;
+
+    (void)state;
+    arena_init(&a, 1 << 20);
+    for (int i = 0; i < 50; i++)
+        assert_non_null(arena_alloc(&a, 5000));
+    used = a.used_bytes;
+    arena_reset(&a);
+    for (int i = 0; i < 50; i++)
+        assert_non_null(arena_alloc(&a, 5000));
+    assert_int_equal(a.used_bytes, used);
+    assert_null(arena_alloc(&a, 2 << 20));
+    arena_release(&a);
+}
+
+static void buf_refuses_to_pass_its_maximum_and_keeps_its_contents(void **state)
+{
+    struct buf b;
+    struct mk_error err;
+
+    (void)state;
+    buf_init(&b, 10);
+    assert_int_equal(buf_append_string(&b, "12345678", &err), 0);
+    assert_int_equal(buf_append_string(&b, "901", &err), MK_ELIMIT);
+    assert_string_equal(b.data, "12345678");
+    assert_int_equal(buf_printf(&b, &err, "%d", 90), 0);
+    assert_string_equal(b.data, "1234567890");
+    buf_release(&b);
+}
+
+/* Known answers of Philox 4x32-10 from the Random123 distribution (kat_vectors): zeros, and all ones. */
+static void rng_matches_the_published_vectors(void **state)
+{
+    uint32_t w[4];
+    const uint32_t zeros[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    const uint32_t ones[4] = {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd};
+
+    (void)state;
+    rng_words(0, 0, 0, w);
+    assert_memory_equal(w, zeros, sizeof w);
+    rng_words(UINT64_MAX, UINT64_MAX, UINT64_MAX, w);
+    assert_memory_equal(w, ones, sizeof w);
+}
+
+static void count_task(void *context, int64_t task, int worker)
+{
+    atomic_int *counts = context;
+
+    (void)worker;
+    atomic_fetch_add(&counts[task], 1);
+}
+
+static void exec_runs_every_task_once_on_any_number_of_threads(void **state)
+{
+    static atomic_int counts[1000];
+    struct mk_error err;
+
+    (void)state;
+    for (int n = 1; n <= 5; n++) {
+        struct exec *ex;
+
+        memset(counts, 0, sizeof counts);
+        assert_int_equal(exec_create(&ex, n, &err), 0);
+        for (int round = 0; round < 20; round++)
+            exec_run(ex, 1000, count_task, counts);
+        for (int i = 0; i < 1000; i++)
+            assert_int_equal(counts[i], 20);
+        exec_free(ex);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arena_reuses_its_chunks_after_reset),
+        cmocka_unit_test(buf_refuses_to_pass_its_maximum_and_keeps_its_contents),
+        cmocka_unit_test(rng_matches_the_published_vectors),
+        cmocka_unit_test(exec_runs_every_task_once_on_any_number_of_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
