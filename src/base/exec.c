@@ -1,5 +1,4 @@
 /* exec.c: the thread pool. A job is published by raising `generation`; tasks are claimed from an atomic counter. */
-#define _GNU_SOURCE
 #include "base/exec.h"
 
 #include <pthread.h>
