@@ -154,7 +154,7 @@ def write_config(folder, model_type, c, options):
 
 
 def load(folder, c, exact, store):
-    """The model as transformers reads it; for FP8 its dequantised values, no quantization_config."""
+    """The model as transformers reads it; for FP8 the dequantised values, unquantised."""
     # transformers names layer 61 of the released model; here the MTP module is another layer.
     transformers.DeepseekV3ForCausalLM._keys_to_ignore_on_load_unexpected = [
         rf"model\.layers\.{c['num_hidden_layers']}\."
@@ -185,7 +185,7 @@ def logits_of(model, ids):
 
 @torch.no_grad()
 def mtp_logits(model, ids):
-    """transformers' MTP module: hidden state i (after the final norm) with the given token i + 1."""
+    """transformers' MTP module: hidden state i (after the final norm) with token i + 1."""
     from transformers.modeling_layers import MtpModel
 
     mtp = MtpModel.from_pretrained(model).eval()
