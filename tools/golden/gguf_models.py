@@ -1,9 +1,9 @@
-"""Some of the golden checkpoints once more as GGUF files, with the names and layouts of the converters.
+"""Some of the golden checkpoints as GGUF files, with the names and layouts of the converters.
 
     python tools/golden/gguf_models.py        # after export.py
 
-All values stay float32, so the logits must equal those of the checkpoint. Each file is read back with
-gguf-py and every weight compared bit by bit with the checkpoint. Layouts: llama.cpp
+All values stay float32, so the logits must equal those of the checkpoint. Each file is read back
+with gguf-py and every tensor compared bit by bit with what was written. Layouts: llama.cpp
 convert_hf_to_gguf.py (llama, qwen2, deepseek2 before and after its pull request 12801) and the
 ik_llama.cpp one (deepseek2 with both kinds of attention tensors).
 """

@@ -84,7 +84,7 @@ FP8_QUANT = dict(
 
 # name -> (model_type, seed, configuration, options)
 #   spelling: "new" (rope_parameters, dtype) or "old" (rope_theta, rope_scaling, torch_dtype)
-#   shards:   number of safetensors files        weights: name of the model whose weights are taken
+#   shards:   number of safetensors files
 MODELS = {
     "v2-lite": (
         "deepseek_v2",
@@ -188,7 +188,8 @@ MODELS = {
         dict(DENSE, head_dim=18, sliding_window=16, rope_parameters=PLAIN),
         {},
     ),
-    "v3-bf16": ("deepseek_v3", 113, V3, dict(weights="v3", store="bf16", spelling="old")),
+    # The weights of v3: same seed, same shapes.
+    "v3-bf16": ("deepseek_v3", 113, V3, dict(store="bf16", spelling="old")),
     # Several 128 x 128 blocks with ragged edges in both directions.
     "v3-fp8": (
         "deepseek_v3",
