@@ -1,18 +1,34 @@
-# Makefile: `make help` lists the targets. Plain make; every source file under src/ is found, and its suffix says its flags.
+# Makefile: `make help` lists the targets. Every source file under src/ is found; its suffix says its flags. CUDA, MPI and
+# Python are not needed to build or to run. `make DEVELOPER=1` builds with sanitizers and -Werror in build/developer,
+# `make FUZZ=1` for libFuzzer in build/fuzz.
 
 CC ?= cc
+CLANG ?= clang-14
 B := build
+PREFIX ?= /usr/local
+MODEL ?= smollm2
+FUZZ_SECONDS ?= 60
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wpointer-arith
 PKGS := jansson libpcre2-8 libutf8proc libcurl libarchive libedit libcrypto
+SANITIZE :=
+ISA :=
 ifeq ($(DEVELOPER),1)
 B := build/developer
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 WARN += -Werror
 endif
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc $(WARN) $(CFLAGS) $(SANITIZE) -ffp-contract=off \
-             $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+ifeq ($(FUZZ),1)
+B := build/fuzz
+override CC := $(CLANG)
+SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+
+# Asked once, at the first compilation: the `make run` that installs pkg-config is the one that builds.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc $(WARN) $(CFLAGS) $(SANITIZE) -ffp-contract=off $(PKG_CFLAGS)
+LIBS = $(PKG_LIBS) -lm -lpthread
 
 SRC := $(filter-out src/cli/%,$(shell find src -name '*.c' | sort))
 CLI := $(sort $(wildcard src/cli/*.c))
@@ -21,43 +37,136 @@ SRC := $(filter-out src/kernels/cpu/x86/%,$(SRC))
 endif
 OBJ := $(SRC:%.c=$(B)/obj/%.o)
 CLI_OBJ := $(CLI:%.c=$(B)/obj/%.o)
-TESTS := $(shell find tests/unit -name '*_test.c' 2>/dev/null | sort)
+CLI_PARTS := $(filter-out $(B)/obj/src/cli/main.o,$(CLI_OBJ))
+
+# Every tests/**/*_test.c becomes a cmocka program; tests/support/*.c is linked into all of them.
+TESTS := $(shell find tests -name '*_test.c' 2>/dev/null | sort)
 TEST_BIN := $(TESTS:%.c=$(B)/%)
+SUPPORT_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/support/*.c)))
+FUZZERS := $(sort $(wildcard fuzz/*_fuzz.c))
+FUZZ_BIN := $(FUZZERS:%.c=$(B)/%)
+REPLAY_BIN := $(if $(wildcard fuzz/replay.c),$(FUZZERS:%_fuzz.c=$(B)/%_replay))
+BENCH_BIN := $(patsubst %.c,$(B)/%,$(sort $(wildcard bench/*_bench.c)))
+
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 all: $(B)/minke $(B)/libminke.a  ## build build/minke and build/libminke.a
 
 # A file's suffix is its permission to use an instruction set.
+AVX512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c
 $(B)/obj/%_avx2.o: ISA = -mavx2 -mfma -mf16c
-$(B)/obj/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c
-$(B)/obj/%_vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
-$(B)/obj/%_bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma -mf16c
+$(B)/obj/%_avx512.o: ISA = $(AVX512)
+$(B)/obj/%_vnni.o: ISA = $(AVX512) -mavx512vnni
+$(B)/obj/%_bf16.o: ISA = $(AVX512) -mavx512bf16
 
-$(B)/obj/%.o: %.c
+# One clear line instead of a page of missing headers.
+$(B)/libraries:
+	@pkg-config --exists --print-errors $(PKGS) || { echo "minke: libraries are missing: run make deps" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@touch $@
+
+$(B)/obj/%.o: %.c | $(B)/libraries
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+
+$(B)/obj/tests/%.o: tests/%.c | $(B)/libraries
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c $< -o $@
 
 $(B)/libminke.a: $(OBJ)
 	@rm -f $@
 	ar rcs $@ $(OBJ)
 
-$(B)/minke: $(CLI_OBJ) $(B)/libminke.a
-	$(CC) $(CFLAGS) $(SANITIZE) $(CLI_OBJ) $(B)/libminke.a $(LIBS) -o $@
+# The subcommands without main, for tests/unit/cli.
+$(B)/libcli.a: $(CLI_PARTS)
+	@rm -f $@
+	ar rcs $@ $(CLI_PARTS)
 
-$(B)/tests/unit/%: tests/unit/%.c $(B)/libminke.a
+$(B)/minke: $(CLI_OBJ) $(B)/libminke.a
+	$(CC) $(CFLAGS) $(SANITIZE) $(CLI_OBJ) $(B)/libminke.a $(LDFLAGS) $(LIBS) -o $@
+
+$(B)/tests/%: $(B)/obj/tests/%.o $(SUPPORT_OBJ) $(B)/libcli.a $(B)/libminke.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $< $(B)/libminke.a $(LIBS) -lcmocka -o $@
+	$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -lcmocka -o $@
+
+$(B)/fuzz/%_replay: $(B)/obj/fuzz/%_fuzz.o $(B)/obj/fuzz/replay.o $(B)/libminke.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
+
+$(B)/fuzz/%_fuzz: $(B)/obj/fuzz/%_fuzz.o $(B)/libminke.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer $^ $(LDFLAGS) $(LIBS) -o $@
+
+$(B)/bench/%: $(B)/obj/bench/%.o $(B)/libminke.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
+
+.SECONDARY:
+.DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /' | column -t -l 2 2>/dev/null || true
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+deps:  ## install what is missing, for running and for testing
+	@tools/deps.sh run
+	@tools/deps.sh test
+
+run:  ## install, build, fetch MODEL (smollm2), chat; or one answer
+	@tools/deps.sh run
+	@$(SUBMAKE) all
+	@$(B)/minke list --has "$(MODEL)" || $(B)/minke pull "$(MODEL)"
+	@$(B)/minke chat "$(MODEL)"
 
 check: all $(TEST_BIN)  ## the one-minute subset: unit tests, layers, style
 	@tools/run_tests check $(B)
 
-test: all $(TEST_BIN)  ## everything; the last line is "N passed, N failed"
+test:  ## install, build, run everything; last line: N passed, N failed
+	@tools/deps.sh run
+	@tools/deps.sh test
+	@$(SUBMAKE) built
+	@$(SUBMAKE) DEVELOPER=1 built
 	@tools/run_tests test $(B)
+
+test-long:  ## make test and the slow tests (hours)
+	@MINKE_TEST_LONG=1 $(SUBMAKE) test
+
+test-peers: all build/peers-venv/ready  ## compare with other programs; needs Python
+	build/peers-venv/bin/python -m pytest -q tests/peers
+
+bench: all $(BENCH_BIN)  ## run the benchmark programs
+	@for b in $(BENCH_BIN); do echo "== $$b"; "$$b" || exit 1; done
+
+fuzz:  ## fuzz every format FUZZ_SECONDS (60) each; needs clang
+	@$(SUBMAKE) FUZZ=1 fuzzers
+	@for f in $(FUZZERS:fuzz/%_fuzz.c=%); do \
+	    echo "== $$f"; mkdir -p build/fuzz/corpus/$$f; \
+	    build/fuzz/fuzz/$${f}_fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 \
+	        -artifact_prefix=build/fuzz/$$f- build/fuzz/corpus/$$f $$(ls -d fuzz/seeds/$$f 2>/dev/null) || exit 1; done
+
+developer:  ## unit tests with -Werror and the address and undefined sanitizers
+	@$(SUBMAKE) DEVELOPER=1 built
+	@tools/run_tests programs build/developer
+
+clang:  ## build everything with clang, warnings are errors
+	@$(SUBMAKE) B=build/clang CC=$(CLANG) CFLAGS=-O1 WARN="$(WARN) -Werror" all $(TEST_BIN:$(B)/%=build/clang/%)
+
+install: all  ## copy minke, libminke.a and minke.h below PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(B)/minke $(DESTDIR)$(PREFIX)/bin/minke
+	install -m 644 $(B)/libminke.a $(DESTDIR)$(PREFIX)/lib/libminke.a
+	install -m 644 include/minke.h $(DESTDIR)$(PREFIX)/include/minke.h
+	if [ -f docs/minke.1 ]; then install -D -m 644 docs/minke.1 $(DESTDIR)$(PREFIX)/share/man/man1/minke.1; fi
 
 clean:  ## remove what was built
 	rm -rf build
 
-.PHONY: all help check test clean
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d)
+# Not in the help: parts of the targets above.
+built: all $(TEST_BIN) $(REPLAY_BIN)
+fuzzers: $(FUZZ_BIN)
+build/peers-venv/ready: $(wildcard tests/peers/requirements.txt)
+	python3 -m venv build/peers-venv
+	build/peers-venv/bin/python -m pip install -q -r tests/peers/requirements.txt
+	@touch $@
+
+.PHONY: all help deps run check test test-long test-peers bench fuzz developer clang install clean built fuzzers
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(FUZZERS:%.c=$(B)/obj/%.d)

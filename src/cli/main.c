@@ -1,15 +1,74 @@
-/* main.c: the minke command. */
+/* main.c: the minke command: finds the subcommand and runs it. */
 #include <stdio.h>
 #include <string.h>
 
-#include "minke.h"
+#include "cli/cli.h"
 
-int main(int argc, char **argv)
+/* In the order of `minke --help`: what a newcomer needs first. */
+static const struct cli_command commands[] = {
+    {NULL, NULL, NULL}
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands - 1 };
+
+static int print_overview(FILE *out)
 {
-    if (argc == 2 && !strcmp(argv[1], "--version")) {
+    fprintf(out, "usage: minke COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-10s  %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\nminke COMMAND --help tells more; minke --version prints the version.\n");
+    return out == stdout ? 0 : 2;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[N_COMMANDS + 1] = {0}, *near;
+
+    for (int i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i].name;
+    near = cli_nearest(name, names, N_COMMANDS);
+    fprintf(stderr, "minke: there is no command '%s', %s%s%s\n", name, near ? "did you mean '" : "see minke --help",
+            near ? near : "", near ? "'" : "");
+    return 2;
+}
+
+static int run_command(int argc, char **argv)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(argv[0], commands[i].name))
+            return commands[i].run(argc, argv);
+    return unknown_command(argv[0]);
+}
+
+static int run(int argc, char **argv)
+{
+    static char help[] = "--help";
+    char *asked[3];
+
+    if (argc < 2)
+        return print_overview(stderr);
+    if (!strcmp(argv[1], "--version")) {
         puts("minke " MK_VERSION);
         return 0;
     }
-    fputs("usage: minke --version\n", stderr);
-    return 2;
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        if (argc == 2)
+            return print_overview(stdout);
+        asked[0] = argv[2];
+        asked[1] = help;
+        asked[2] = NULL;
+        return run_command(2, asked);
+    }
+    return run_command(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+
+    /* A full disk shows only when the last bytes are written. */
+    if ((fflush(stdout) || ferror(stdout)) && !status) {
+        fprintf(stderr, "minke: standard output cannot be written\n");
+        return 1;
+    }
+    return status;
 }

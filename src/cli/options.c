@@ -1,0 +1,239 @@
+/* options.c: one parser for every subcommand's options, so that they all complain alike. */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+#define MAX_NAMES 64
+#define MAX_WORD 48
+
+/* Levenshtein's distance; words longer than MAX_WORD are simply far away. */
+static int distance(const char *a, const char *b)
+{
+    int row[MAX_WORD + 1], na = (int)strnlen(a, MAX_WORD + 1), nb = (int)strnlen(b, MAX_WORD + 1);
+
+    if (na > MAX_WORD || nb > MAX_WORD)
+        return MAX_WORD;
+    for (int j = 0; j <= nb; j++)
+        row[j] = j;
+    for (int i = 1; i <= na; i++) {
+        int diagonal = row[0];
+
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[nb];
+}
+
+const char *cli_nearest(const char *given, const char *const *names, int n)
+{
+    const char *best = NULL;
+    int best_distance = 3; /* three slips are another word */
+
+    for (int i = 0; i < n; i++) {
+        int d = distance(given, names[i]);
+
+        if (d < best_distance && d < (int)strlen(names[i])) {
+            best_distance = d;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+int cli_fail(const struct mk_error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "minke: %s\n", err->text);
+    return 1;
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    fprintf(stderr, "minke %s: ", command);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, ", see minke %s --help\n", command);
+    return 2;
+}
+
+static void print_option(const struct cli_option *o)
+{
+    char left[80];
+    int n = snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ',
+                     o->letter ? ", " : "  ", o->name, o->value_name ? " " : "", o->value_name ? o->value_name : "");
+
+    if (n > 26)
+        printf("  %s\n  %26s  ", left, "");
+    else
+        printf("  %-26s  ", left);
+    printf("%s%s%s%s\n", o->help, o->choices ? " (" : "", o->choices ? o->choices : "", o->choices ? ")" : "");
+}
+
+static int print_help(const struct cli_syntax *s)
+{
+    printf("usage: minke %s%s%s%s\n", s->command, s->options ? " [OPTIONS]" : "", s->arguments ? " " : "",
+           s->arguments ? s->arguments : "");
+    if (s->about)
+        printf("\n%s\n", s->about);
+    printf("\nOptions:\n");
+    for (const struct cli_option *o = s->options; o && o->name; o++)
+        print_option(o);
+    printf("  %-26s  this text\n", "-h, --help");
+    return 0;
+}
+
+static int read_choice(const struct cli_syntax *s, const struct cli_option *o, const char *value)
+{
+    size_t n = strlen(value);
+    int index = 0;
+
+    for (const char *c = o->choices; *c; index++) {
+        size_t len = strcspn(c, "|");
+
+        if (len == n && !memcmp(c, value, n)) {
+            *(int *)o->out = index;
+            return CLI_RUN;
+        }
+        c += len + (c[len] == '|');
+    }
+    return cli_usage(s->command, "--%s: '%s' is none of %s", o->name, value, o->choices);
+}
+
+static int read_number(const struct cli_syntax *s, const struct cli_option *o, const char *value)
+{
+    bool whole = o->kind != CLI_FLOAT;
+    long long i = 0;
+    unsigned long long u = 0;
+    double d = 0;
+    char *end;
+
+    errno = 0;
+    if (o->kind == CLI_U64)
+        u = strtoull(value, &end, 10);
+    else if (o->kind == CLI_I32)
+        d = (double)(i = strtoll(value, &end, 10));
+    else
+        d = strtod(value, &end);
+    if (!*value || *end || strchr(" \t\n\v\f\r", *value) || (o->kind == CLI_U64 && *value == '-') || isnan(d))
+        return cli_usage(s->command, "--%s: '%s' is not a%s number", o->name, value, whole ? " whole" : "");
+    if (errno == ERANGE || (o->kind == CLI_I32 && (i < INT32_MIN || i > INT32_MAX)))
+        return cli_usage(s->command, "--%s: %s is too large", o->name, value);
+    if (o->kind != CLI_U64 && o->min < o->max && (d < o->min || d > o->max))
+        return cli_usage(s->command, "--%s: %s is not within %g and %g", o->name, value, o->min, o->max);
+    if (o->kind == CLI_U64)
+        *(uint64_t *)o->out = u;
+    else if (o->kind == CLI_I32)
+        *(int32_t *)o->out = (int32_t)i;
+    else
+        *(float *)o->out = (float)d;
+    return CLI_RUN;
+}
+
+static int read_value(const struct cli_syntax *s, const struct cli_option *o, const char *value)
+{
+    struct cli_list *list;
+
+    switch (o->kind) {
+    case CLI_STRING:
+        *(const char **)o->out = value;
+        return CLI_RUN;
+    case CLI_LIST:
+        list = o->out;
+        if (list->n >= CLI_MAX_LIST)
+            return cli_usage(s->command, "--%s: given more than %d times", o->name, CLI_MAX_LIST);
+        list->items[list->n++] = value;
+        return CLI_RUN;
+    case CLI_CHOICE:
+        return read_choice(s, o, value);
+    default:
+        return read_number(s, o, value);
+    }
+}
+
+static int unknown_option(const struct cli_syntax *s, const char *word, const char *name, int n)
+{
+    const char *names[MAX_NAMES], *near;
+    char given[MAX_WORD + 1];
+    int n_names = 0;
+
+    for (const struct cli_option *o = s->options; o && o->name && n_names < MAX_NAMES; o++)
+        names[n_names++] = o->name;
+    snprintf(given, sizeof given, "%.*s", n, name);
+    near = word[1] == '-' ? cli_nearest(given, names, n_names) : NULL;
+    if (near)
+        return cli_usage(s->command, "unknown option '%s', did you mean --%s", word, near);
+    return cli_usage(s->command, "unknown option '%s'", word);
+}
+
+/* One option at argv[*i]; moves *i past a value that stands apart. */
+static int read_option(const struct cli_syntax *s, int argc, char **argv, int *i)
+{
+    const char *word = argv[*i], *name = word + 1 + (word[1] == '-');
+    bool is_long = word[1] == '-';
+    const char *value = is_long ? strchr(name, '=') : name[1] ? name + 1 : NULL;
+    size_t n = is_long ? value ? (size_t)(value - name) : strlen(name) : 1;
+    const struct cli_option *o = s->options;
+
+    for (; o && o->name; o++)
+        if (is_long ? strlen(o->name) == n && !memcmp(o->name, name, n) : o->letter == name[0])
+            break;
+    if (!o || !o->name)
+        return unknown_option(s, word, name, (int)n);
+    if (is_long && value)
+        value++;
+    if (o->kind == CLI_FLAG) {
+        if (value)
+            return cli_usage(s->command, "--%s takes no value", o->name);
+        *(bool *)o->out = true;
+        return CLI_RUN;
+    }
+    if (!value && *i + 1 >= argc)
+        return cli_usage(s->command, "--%s needs a value", o->name);
+    return read_value(s, o, value ? value : argv[++*i]);
+}
+
+int cli_parse(const struct cli_syntax *s, int argc, char **argv, int *n_args)
+{
+    bool options_end = false;
+    int n = 0, rc;
+
+    for (int i = 1; i < argc; i++) {
+        char *word = argv[i];
+
+        if (options_end || word[0] != '-' || !word[1]) { /* "-" alone is an argument: standard input */
+            argv[++n] = word;
+        } else if (!strcmp(word, "--")) {
+            options_end = true;
+        } else if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+            return print_help(s);
+        } else {
+            rc = read_option(s, argc, argv, &i);
+            if (rc != CLI_RUN)
+                return rc;
+        }
+    }
+    if (n < s->min_args)
+        return cli_usage(s->command, n ? "too few arguments" : "%s is missing", s->arguments);
+    if (n > s->max_args)
+        return cli_usage(s->command, "unexpected argument '%s'", argv[s->max_args + 1]);
+    *n_args = n;
+    return CLI_RUN;
+}
