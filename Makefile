@@ -13,6 +13,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wpointer-arith
 PKGS := jansson libpcre2-8 libutf8proc libcurl libarchive libedit libcrypto
 SANITIZE :=
 ISA :=
+Q := $(if $(V),,@)# make V=1 shows the commands
 ifeq ($(DEVELOPER),1)
 B := build/developer
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -67,39 +68,48 @@ $(B)/libraries:
 
 $(B)/obj/%.o: %.c | $(B)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
 
 $(B)/obj/tests/%.o: tests/%.c | $(B)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c $< -o $@
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c $< -o $@
 
 $(B)/libminke.a: $(OBJ)
 	@rm -f $@
-	ar rcs $@ $(OBJ)
+	@echo "  AR    $@"
+	$(Q)ar rcs $@ $(OBJ)
 
 # The subcommands without main, for tests/unit/cli.
 $(B)/libcli.a: $(CLI_PARTS)
 	@rm -f $@
-	ar rcs $@ $(CLI_PARTS)
+	@echo "  AR    $@"
+	$(Q)ar rcs $@ $(CLI_PARTS)
 
 $(B)/minke: $(CLI_OBJ) $(B)/libminke.a
-	$(CC) $(CFLAGS) $(SANITIZE) $(CLI_OBJ) $(B)/libminke.a $(LDFLAGS) $(LIBS) -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) $(CLI_OBJ) $(B)/libminke.a $(LDFLAGS) $(LIBS) -o $@
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(SUPPORT_OBJ) $(B)/libcli.a $(B)/libminke.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -lcmocka -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -lcmocka -o $@
 
 $(B)/fuzz/%_replay: $(B)/obj/fuzz/%_fuzz.o $(B)/obj/fuzz/replay.o $(B)/libminke.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
 
 $(B)/fuzz/%_fuzz: $(B)/obj/fuzz/%_fuzz.o $(B)/libminke.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer $^ $(LDFLAGS) $(LIBS) -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer $^ $(LDFLAGS) $(LIBS) -o $@
 
 $(B)/bench/%: $(B)/obj/bench/%.o $(B)/libminke.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
 
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -1,9 +1,10 @@
-/* cli.h: what the subcommands of minke share: the command table's row, the option parser, errors, progress.
+/* cli.h: what the subcommands of minke share: the table's row, the option parser, errors, progress.
  *
- * A subcommand is one file with one function `int cmd_name(int argc, char **argv)`; argv[0] is the subcommand's name and
- * the return value is the exit status: 0 done, 1 it failed, 2 the command line was wrong. To add one, write the file,
- * declare the function below and add a row to the table in main.c. Subcommands turn flags into calls and print; they
- * hold no logic of their own. Everything here belongs to the main thread. */
+ * A subcommand is one file with one function `int cmd_name(int argc, char **argv)`; argv[0] is the
+ * subcommand's name and the return value is the exit status: 0 done, 1 it failed, 2 the command
+ * line was wrong. To add one, write the file, declare the function below and add a row to the table
+ * in main.c. Subcommands turn flags into calls and print; they hold no logic of their own.
+ * Everything here belongs to the main thread. */
 #ifndef MK_CLI_CLI_H
 #define MK_CLI_CLI_H
 
@@ -17,7 +18,7 @@ struct cli_command {
     int (*run)(int argc, char **argv);
 };
 
-/* ---- Options ----------------------------------------------------------------------------------------------------- */
+/* ---- Options -------------------------------------------------------------------------------- */
 
 enum cli_kind {
     CLI_FLAG,   /* out is bool *, set to true; takes no value */
@@ -51,24 +52,25 @@ struct cli_syntax {
     const char *arguments; /* "NAME..." in the usage line */
     const char *about;     /* paragraph of the help */
     int min_args, max_args;
-    const struct cli_option *options; /* ends with an entry without a name; NULL: none besides --help */
+    const struct cli_option *options; /* ends with an entry without a name; may be NULL */
 };
 
 #define CLI_RUN (-1)
-/* Reads the options ("--name VALUE", "--name=VALUE", "-n VALUE", "--" ends them) and moves the other arguments to
- * argv[1] .. argv[*n_args]. Returns CLI_RUN to go on, or the exit status to return at once: 0 after --help, 2 after
- * saying what is wrong with the command line. */
+/* Reads the options ("--name VALUE", "--name=VALUE", "-n VALUE", "--" ends them) and moves the
+ * other arguments to argv[1] .. argv[*n_args]. Returns CLI_RUN to go on, or the exit status to return at
+ * once: 0 after --help, 2 after saying what is wrong with the command line. */
 int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, int *n_args);
 
-/* ---- Errors ------------------------------------------------------------------------------------------------------ */
+/* ---- Errors --------------------------------------------------------------------------------- */
 
 /* Prints "minke: text" on stderr; returns 1. */
 int cli_fail(const struct mk_error *err);
 /* Prints "minke COMMAND: ..., see minke COMMAND --help"; returns 2. */
-int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_usage(const char *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The one of names[n] that `given` probably meant, or NULL. */
 const char *cli_nearest(const char *given, const char *const *names, int n);
 
-/* ---- Subcommands, one a file -------------------------------------------------------------------------------------- */
+/* ---- Subcommands, one a file ---------------------------------------------------------------- */
 
 #endif

@@ -26,8 +26,10 @@ static int unknown_command(const char *name)
     for (int i = 0; i < N_COMMANDS; i++)
         names[i] = commands[i].name;
     near = cli_nearest(name, names, N_COMMANDS);
-    fprintf(stderr, "minke: there is no command '%s', %s%s%s\n", name, near ? "did you mean '" : "see minke --help",
-            near ? near : "", near ? "'" : "");
+    if (near)
+        fprintf(stderr, "minke: there is no command '%s', did you mean '%s'\n", name, near);
+    else
+        fprintf(stderr, "minke: there is no command '%s', see minke --help\n", name);
     return 2;
 }
 

@@ -77,20 +77,33 @@ int cli_usage(const char *command, const char *format, ...)
 static void print_option(const struct cli_option *o)
 {
     char left[80];
-    int n = snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ',
-                     o->letter ? ", " : "  ", o->name, o->value_name ? " " : "", o->value_name ? o->value_name : "");
+    char letter[] = "    ";
+    const char *value = o->value_name ? o->value_name : "";
+    int n;
+
+    if (o->letter) {
+        letter[0] = '-';
+        letter[1] = o->letter;
+        letter[2] = ',';
+    }
+    n = snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, *value ? " " : "", value);
 
     if (n > 26)
         printf("  %s\n  %26s  ", left, "");
     else
         printf("  %-26s  ", left);
-    printf("%s%s%s%s\n", o->help, o->choices ? " (" : "", o->choices ? o->choices : "", o->choices ? ")" : "");
+    if (o->choices)
+        printf("%s (%s)\n", o->help, o->choices);
+    else
+        printf("%s\n", o->help);
 }
 
 static int print_help(const struct cli_syntax *s)
 {
-    printf("usage: minke %s%s%s%s\n", s->command, s->options ? " [OPTIONS]" : "", s->arguments ? " " : "",
-           s->arguments ? s->arguments : "");
+    printf("usage: minke %s%s", s->command, s->options ? " [OPTIONS]" : "");
+    if (s->arguments)
+        printf(" %s", s->arguments);
+    putchar('\n');
     if (s->about)
         printf("\n%s\n", s->about);
     printf("\nOptions:\n");
@@ -132,12 +145,15 @@ static int read_number(const struct cli_syntax *s, const struct cli_option *o, c
         d = (double)(i = strtoll(value, &end, 10));
     else
         d = strtod(value, &end);
-    if (!*value || *end || strchr(" \t\n\v\f\r", *value) || (o->kind == CLI_U64 && *value == '-') || isnan(d))
-        return cli_usage(s->command, "--%s: '%s' is not a%s number", o->name, value, whole ? " whole" : "");
+    if (!*value || *end || strchr(" \t\n\v\f\r", *value) || isnan(d) ||
+        (o->kind == CLI_U64 && *value == '-'))
+        return cli_usage(s->command, "--%s: '%s' is not a%s number", o->name, value,
+                         whole ? " whole" : "");
     if (errno == ERANGE || (o->kind == CLI_I32 && (i < INT32_MIN || i > INT32_MAX)))
         return cli_usage(s->command, "--%s: %s is too large", o->name, value);
     if (o->kind != CLI_U64 && o->min < o->max && (d < o->min || d > o->max))
-        return cli_usage(s->command, "--%s: %s is not within %g and %g", o->name, value, o->min, o->max);
+        return cli_usage(s->command, "--%s: %s is not within %g and %g", o->name, value, o->min,
+                         o->max);
     if (o->kind == CLI_U64)
         *(uint64_t *)o->out = u;
     else if (o->kind == CLI_I32)
@@ -218,7 +234,7 @@ int cli_parse(const struct cli_syntax *s, int argc, char **argv, int *n_args)
     for (int i = 1; i < argc; i++) {
         char *word = argv[i];
 
-        if (options_end || word[0] != '-' || !word[1]) { /* "-" alone is an argument: standard input */
+        if (options_end || word[0] != '-' || !word[1]) { /* "-" alone: standard input */
             argv[++n] = word;
         } else if (!strcmp(word, "--")) {
             options_end = true;

@@ -1,4 +1,4 @@
-/* options_test.c: the option parser fills in what was asked and refuses everything else with status 2. */
+/* options_test.c: the option parser fills in what was asked and refuses the rest with status 2. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,15 +48,16 @@ static void every_kind_of_value_is_read(void **state)
     int n;
 
     (void)state;
-    assert_int_equal(PARSE(&v, &n, W("-v"), W("--name"), W("whale"), W("--max-tokens=12"), W("--seed"),
-                           W("18446744073709551615"), W("-t0.5")), CLI_RUN);
+    assert_int_equal(PARSE(&v, &n, W("-v"), W("--name"), W("whale"), W("--max-tokens=12"),
+                           W("--seed"), W("18446744073709551615"), W("-t0.5")), CLI_RUN);
     assert_true(v.verbose);
     assert_string_equal(v.name, "whale");
     assert_int_equal(v.n, 12);
     assert_true(v.seed == UINT64_MAX);
     assert_true(v.temperature == 0.5f);
     assert_int_equal(n, 0);
-    assert_int_equal(PARSE(&v, &n, W("--mode"), W("fast"), W("--stop=a"), W("--stop"), W("--b")), CLI_RUN);
+    assert_int_equal(PARSE(&v, &n, W("--mode"), W("fast"), W("--stop=a"), W("--stop"), W("--b")),
+                     CLI_RUN);
     assert_int_equal(v.mode, 1);
     assert_int_equal(v.stops.n, 2);
     assert_string_equal(v.stops.items[1], "--b");
