@@ -1,4 +1,5 @@
-/* arena.c: chunked bump allocation. Chunks double in size, so that a step's arena settles after its first large batch. */
+/* arena.c: chunked bump allocation. Chunks double up to 64 MB, so that a step settles after its
+ * first large batch. */
 #include "base/arena.h"
 
 #include <stdint.h>
@@ -7,6 +8,8 @@
 
 #define ARENA_ALIGN 64
 #define ARENA_FIRST_BYTES ((size_t)1 << 16)
+/* Doubling ends here: a model's weights must not reserve twice their size. */
+#define ARENA_LARGE_BYTES ((size_t)1 << 26)
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -45,6 +48,8 @@ static struct arena_chunk *add_chunk(struct arena *a, size_t bytes)
 
     if (bytes > a->max_bytes || a->used_bytes > a->max_bytes - bytes)
         return NULL;
+    if (want > ARENA_LARGE_BYTES)
+        want = ARENA_LARGE_BYTES;
     if (want > a->max_bytes - a->used_bytes)
         want = a->max_bytes - a->used_bytes;
     if (want < bytes)

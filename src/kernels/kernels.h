@@ -1,0 +1,160 @@
+/* kernels.h: the contract of every operation, and the table through which model/ reaches them.
+ *
+ * A table is filled from the plain C reference and then overwritten with what the machine has;
+ * nothing above this folder names an instruction set or a device. Activations are f32. Rows are
+ * contiguous; a stride is counted in values.
+ *
+ * Same bits: every output element is accumulated along K (or along the keys) in one fixed order, so
+ * a row's result does not depend on how many rows are computed with it, on its neighbours or on the
+ * number of threads. Another instruction set may give other bits; the tolerance class says how far
+ * they may lie from the reference (docs/numerics.md): EXACT  the same bits as ref · DOT  n_terms *
+ * 2^-24 of the sum of |terms| · EXP  4e-7 relative on top of DOT
+ *
+ * Letters: t rows (tokens), r outputs, k inputs, h heads, d head dim, e experts, c channels. */
+#ifndef MK_KERNELS_KERNELS_H
+#define MK_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/exec.h"
+#include "kernels/packed.h"
+#include "tensor/dtype.h"
+
+struct kernels;
+
+/* What an operation runs on: the table, the threads, and memory for the inside of one operation.
+ * One thread of control. */
+struct compute {
+    const struct kernels *k; /* -> table */
+    struct exec *ex;         /* owned */
+    /* Every operation that needs it resets it on entry; nothing outlives the call. */
+    struct arena scratch;
+    struct kernels *table; /* owned */
+};
+/* cpu: "ref", "avx2", "avx512" lower the machine, NULL takes the best; a machine that lacks it is
+ * MK_EUNSUPPORTED. n_threads 0: one a core. */
+int compute_init(struct compute *c, const char *cpu, int n_threads, struct mk_error *err);
+void compute_release(struct compute *c);
+
+/* ---- Matrix products ------------------------------------------------------------------------- */
+
+/* out[t, r] = bias[r] + sum over k of x[t, k] * w[r, k], k ascending. Where w is quantised the row
+ * of x is first rounded to int8 in blocks of 32 (scale = max|x| / 127, round to nearest even) and
+ * products are exact integers inside a block. */
+struct matmul_job {
+    const struct packed *w; /* [r, k] */
+    const float *bias;      /* [r] or NULL; added after the sum */
+    const float *x;         /* [t, k], x_stride apart */
+    int64_t x_stride;
+    int64_t n_rows; /* t; 0 is allowed */
+    float *out;     /* [t, r], out_stride apart; may not overlap any x or other out */
+    int64_t out_stride;
+};
+
+/* ---- Attention ------------------------------------------------------------------------------- */
+
+/* Keys are walked in blocks that start at multiples of this absolute position. */
+#define MK_KEY_BLOCK 64
+
+/* Where heads lie in a query row, a cached row and an output row. Query head i reads kv head i /
+ * (n_heads / n_kv_heads). MLA absorbed: one kv head, d_k = kv_lora_rank + rope, d_v = kv_lora_rank,
+ * both offsets 0. */
+struct attend_shape {
+    int32_t n_heads, n_kv_heads, d_k, d_v;
+    int32_t k_offset, k_stride; /* of kv head j in a row: offset + j * stride, in values */
+    int32_t v_offset, v_stride;
+    enum dtype row_dtype; /* MK_F32, MK_BF16, MK_I8 */
+    int32_t row_dim;      /* values in a cached row */
+    float scale;          /* of the scores, before softmax */
+    int32_t window;       /* a query at p sees keys p - window + 1 .. p; 0: all of 0 .. p */
+};
+struct attend_seq {
+    const float *q; /* [t, n_heads * d_k], q_stride apart */
+    int64_t q_stride;
+    int32_t n_rows, position; /* t; absolute position of the first row */
+    const void *rows; /* cached rows of 0 .. position + t - 1, kv_row_bytes apart, these included */
+    float *out;       /* [t, n_heads * d_v], out_stride apart */
+    int64_t out_stride;
+};
+
+/* A cached row: row_dim values as f32, bf16, or int8 followed by one f32 scale for each 32 values
+ * (row_dim rounded up to 32; scale = max|x| / 127). Always a multiple of 4 bytes. */
+int64_t kv_row_bytes(enum dtype row_dtype, int32_t row_dim);
+
+enum rope_pairs { ROPE_HALF, ROPE_INTERLEAVED }; /* pairs (i, i + d/2) or (2i, 2i + 1) */
+
+/* ---- The table ------------------------------------------------------------------------------- */
+
+struct matmul_rows; /* inner loops of one instruction set: cpu/matmul_rows.h, cpu/vector_rows.h */
+struct vector_rows;
+
+struct kernels {
+    char name[32]; /* "avx2": what was chosen, printed by the commands */
+    const struct matmul_rows *matmul_rows;
+    const struct vector_rows *vector_rows;
+
+    /* All jobs, in one division of the work among the threads. Consecutive jobs that share x,
+     * x_stride, n_rows and k (q, k, v; gate, up) share one rounding of x. Class DOT. MK_EMEMORY
+     * when scratch is out. */
+    int (*matmul)(struct compute *c, const struct matmul_job *jobs, int32_t n_jobs,
+                  struct mk_error *err);
+
+    /* Softmax attention of every row of every sequence with its own past and itself, online over
+     * key blocks in order (Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). Class EXP.
+     */
+    int (*attend)(struct compute *c, const struct attend_shape *shape,
+                  const struct attend_seq *seqs, int32_t n_seqs, struct mk_error *err);
+
+    /* out[t, c] = x[t, c] * w[c] / sqrt(mean over c of x^2 + eps). out may be x. w may be NULL
+     * (ones). Strides apply to rows; a "row" may be a head of QK-norm. Class DOT. */
+    void (*rmsnorm)(struct compute *c, float *out, int64_t out_stride, const float *x,
+                    int64_t x_stride, const float *w, int64_t n_rows, int32_t n, float eps);
+
+    /* Rotates n_heads vectors of d values, head_stride apart, in each of n_rows rows, in place.
+     * table [t, d / 2, 2]: cosine and sine of each pair at the row's position. d even. Class DOT.
+     */
+    void (*rope)(struct compute *c, float *x, int64_t x_stride, int64_t n_rows, int32_t n_heads,
+                 int32_t head_stride, int32_t d, const float *table, enum rope_pairs pairs);
+
+    /* out[t, c] = silu(gate[t, c]) * up[t, c], silu(z) = z / (1 + e^-z). out may be gate or up.
+     * Class EXP. */
+    void (*silu_mul)(struct compute *c, float *out, int64_t out_stride, const float *gate,
+                     const float *up, int64_t stride, int64_t n_rows, int32_t n);
+
+    /* out[t, c] += a * x[t, c]: one rounding, fmaf. Class EXACT. */
+    void (*add_scaled)(struct compute *c, float *out, int64_t out_stride, const float *x,
+                       int64_t x_stride, float a, int64_t n_rows, int32_t n);
+
+    /* MoE combine: out[t, c] += sum over j of weight[t, j] * y[index[t, j], c], j ascending, one
+     * fmaf each. Class EXACT. */
+    void (*combine)(struct compute *c, float *out, int64_t out_stride, const float *y,
+                    int64_t y_stride, const int32_t *index, const float *weight, int64_t n_rows,
+                    int32_t n_used, int32_t n);
+
+    /* Writes f32 rows [t, row_dim] as cached rows, kv_row_bytes apart. bf16: nearest even. Class
+     * EXACT. */
+    void (*store_rows)(struct compute *c, enum dtype row_dtype, void *rows, const float *x,
+                       int64_t x_stride, int64_t n_rows, int32_t row_dim);
+    /* The reverse. Class EXACT. */
+    void (*load_rows)(struct compute *c, enum dtype row_dtype, const void *rows, float *x,
+                      int64_t x_stride, int64_t n_rows, int32_t row_dim);
+
+    /* In place: x[t, i] = e^(x[t, i] - max) / sum. Single rows are summed in one fixed order. Class
+     * EXP. */
+    void (*softmax)(struct compute *c, float *x, int64_t stride, int64_t n_rows, int32_t n);
+    /* log of sum over i of e^x[i], of one row (log-probabilities: x[i] - this). Class EXP. */
+    float (*log_sum_exp)(struct compute *c, const float *x, int32_t n);
+};
+
+/* Name of the first operation that the table lacks, or NULL: a device that lacks one is a start-up
+ * error. */
+const char *kernels_missing(const struct kernels *k);
+
+/* Each overwrites what it has. The caller has asked cpu_features. */
+void kernels_fill_ref(struct kernels *k);
+void kernels_fill_avx2(struct kernels *k);
+void kernels_fill_avx512(struct kernels *k);
+
+#endif
