@@ -87,13 +87,16 @@ enum rope_pairs { ROPE_HALF, ROPE_INTERLEAVED }; /* pairs (i, i + d/2) or (2i, 2
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-struct matmul_rows; /* inner loops of one instruction set: cpu/matmul_rows.h, cpu/vector_rows.h */
+/* Inner loops of one instruction set, in cpu/matmul_rows.h, vector_rows.h and attention_rows.h. */
+struct matmul_rows;
 struct vector_rows;
+struct attention_rows;
 
 struct kernels {
     char name[32]; /* "avx2": what was chosen, printed by the commands */
     const struct matmul_rows *matmul_rows;
     const struct vector_rows *vector_rows;
+    const struct attention_rows *attention_rows;
 
     /* All jobs, in one division of the work among the threads. Consecutive jobs that share x,
      * x_stride, n_rows and k (q, k, v; gate, up) share one rounding of x. Class DOT. MK_EMEMORY

@@ -1,0 +1,105 @@
+/* select.c: fills the table of operations: first from the reference, which has everything, then
+ * from what this machine has. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/vector_rows.h"
+#include "kernels/kernels.h"
+
+/* Bound on the inside of one operation: rounded rows of a large prefill, tiles of attention. */
+#define SCRATCH_MAX_BYTES ((size_t)4 << 30)
+
+enum level { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512, N_LEVELS };
+static const char *const level_names[N_LEVELS] = {"ref", "avx2", "avx512"};
+
+const char *kernels_missing(const struct kernels *k)
+{
+    return !k->matmul        ? "matmul"
+           : !k->attend      ? "attend"
+           : !k->rmsnorm     ? "rmsnorm"
+           : !k->rope        ? "rope"
+           : !k->silu_mul    ? "silu_mul"
+           : !k->add_scaled  ? "add_scaled"
+           : !k->combine     ? "combine"
+           : !k->store_rows  ? "store_rows"
+           : !k->load_rows   ? "load_rows"
+           : !k->softmax     ? "softmax"
+           : !k->log_sum_exp ? "log_sum_exp"
+                             : NULL;
+}
+
+void kernels_fill_ref(struct kernels *k)
+{
+    snprintf(k->name, sizeof k->name, "ref");
+    vector_fill_ref(k);
+    vector_fill_ops(k);
+    attention_fill_ref(k);
+    attention_fill_ops(k);
+}
+
+static enum level best_level(const struct cpu_features *f)
+{
+    (void)f;
+    return LEVEL_REF;
+}
+
+static int choose_level(enum level *level, const char *cpu, const struct cpu_features *f,
+                        struct mk_error *err)
+{
+    *level = best_level(f);
+    if (!cpu)
+        return 0;
+    for (int i = 0; i < N_LEVELS; i++)
+        if (!strcmp(cpu, level_names[i])) {
+            if (i > (int)*level)
+                return mk_error_set(err, MK_EUNSUPPORTED,
+                                    "this machine has no %s; the best it has is %s", cpu,
+                                    level_names[*level]);
+            *level = (enum level)i;
+            return 0;
+        }
+    return mk_error_set(err, MK_EINVAL, "cpu is '%.32s'; it must be ref, avx2 or avx512", cpu);
+}
+
+static void fill_table(struct kernels *k, enum level level, const struct cpu_features *f)
+{
+    (void)f;
+    (void)level;
+    kernels_fill_ref(k);
+}
+
+int compute_init(struct compute *c, const char *cpu, int n_threads, struct mk_error *err)
+{
+    struct cpu_features f;
+    enum level level;
+    int code;
+
+    memset(c, 0, sizeof *c);
+    cpu_features_read(&f);
+    code = choose_level(&level, cpu, &f, err);
+    if (code)
+        return code;
+    c->table = calloc(1, sizeof *c->table);
+    if (!c->table)
+        return mk_error_memory(err, sizeof *c->table);
+    fill_table(c->table, level, &f);
+    c->k = c->table;
+    code = exec_create(&c->ex, n_threads ? n_threads : exec_cores(), err);
+    if (code) {
+        compute_release(c);
+        return code;
+    }
+    arena_init(&c->scratch, SCRATCH_MAX_BYTES);
+    return 0;
+}
+
+void compute_release(struct compute *c)
+{
+    exec_free(c->ex);
+    arena_release(&c->scratch);
+    free(c->table);
+    memset(c, 0, sizeof *c);
+}
