@@ -40,10 +40,18 @@ void kernels_fill_ref(struct kernels *k)
     attention_fill_ops(k);
 }
 
+#if defined(__x86_64__)
+void kernels_fill_avx2(struct kernels *k)
+{
+    snprintf(k->name, sizeof k->name, "avx2");
+    vector_fill_avx2(k);
+    attention_fill_avx2(k);
+}
+#endif
+
 static enum level best_level(const struct cpu_features *f)
 {
-    (void)f;
-    return LEVEL_REF;
+    return f->avx2 ? LEVEL_AVX2 : LEVEL_REF;
 }
 
 static int choose_level(enum level *level, const char *cpu, const struct cpu_features *f,
@@ -67,8 +75,11 @@ static int choose_level(enum level *level, const char *cpu, const struct cpu_fea
 static void fill_table(struct kernels *k, enum level level, const struct cpu_features *f)
 {
     (void)f;
-    (void)level;
     kernels_fill_ref(k);
+#if defined(__x86_64__)
+    if (level >= LEVEL_AVX2)
+        kernels_fill_avx2(k);
+#endif
 }
 
 int compute_init(struct compute *c, const char *cpu, int n_threads, struct mk_error *err)

@@ -35,7 +35,8 @@ struct attention_rows {
                           float *sum);
 
     /* acc[m, c] = acc[m, c] * factor[m] + sum over keys i < n_keys of p[m, i] * v[i, c]. acc [n_q,
-     * d] and v [n_keys, d] by their strides, p [n_q, n_keys] MK_KEY_BLOCK apart. Cutting the keys
+     * d], acc_stride a multiple of 16 (what follows d is padding, written freely), v [n_keys, d], p
+     * [n_q, n_keys] MK_KEY_BLOCK apart. Cutting the keys
      * into two calls, the second with factor 1, gives the same bits. */
     void (*values)(float *acc, int64_t acc_stride, const float *p, const float *factor, int32_t n_q,
                    const float *v, int64_t v_stride, int32_t d, int32_t n_keys);
