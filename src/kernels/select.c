@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
 #include "kernels/kernels.h"
 
@@ -38,6 +39,8 @@ void kernels_fill_ref(struct kernels *k)
     vector_fill_ops(k);
     attention_fill_ref(k);
     attention_fill_ops(k);
+    matmul_fill_ref(k);
+    matmul_fill_ops(k);
 }
 
 #if defined(__x86_64__)

@@ -1,0 +1,260 @@
+/* matmul.c: divides matrix products among the threads and walks rows and panels.
+ *
+ * A task is a range of panels by a range of rows of one job: never a part of K, so no sum is ever
+ * put together from pieces and the division leaves no trace in the result. Rows go through in
+ * chunks of MK_MAX_TILE_ROWS: the chunk's activations stay in the second-level cache while the
+ * task's panels pass by. */
+#include "kernels/cpu/matmul_rows.h"
+
+#define CHUNK MK_MAX_TILE_ROWS
+#define ROWS_PER_ROUNDING 8       /* rows of one task that rounds activations */
+#define ROUND_ALONE_VALUES 16384  /* fewer are rounded by the caller: waking others costs more */
+#define TASKS_PER_THREAD 4        /* so that a thread that was held up can be helped */
+#define MIN_TASK_WORK 2048        /* rows * inputs * panels */
+
+/* One set of rows, rounded once for all jobs that share it. */
+struct input {
+    const float *x;
+    int64_t x_stride, n_rows;
+    int32_t n_in;
+    bool rounded;           /* a job with block weights reads it */
+    struct x_block *blocks; /* [chunk][n_in / 32][rows of the chunk] */
+    int64_t first_task;
+};
+
+struct part {
+    const struct matmul_job *job;
+    const struct input *input;
+    int64_t first_task; /* tasks of a part: row range by row range, panels fastest */
+    int64_t panels_per_task, n_panel_tasks, chunks_per_task, n_row_tasks;
+};
+
+struct plan {
+    const struct matmul_rows *rows;
+    struct input *inputs; /* [n_inputs] */
+    struct part *parts;   /* [n_parts] */
+    int32_t n_inputs, n_parts;
+};
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* ---- Rounding the activations ---- */
+
+static bool same_input(const struct input *in, const struct matmul_job *job)
+{
+    return in->x == job->x && in->x_stride == job->x_stride && in->n_rows == job->n_rows &&
+           in->n_in == job->w->n_in;
+}
+
+static void round_rows(const struct plan *plan, const struct input *in, int64_t first, int64_t end)
+{
+    int64_t n_blocks = in->n_in / MK_BLOCK;
+
+    for (int64_t r = first; r < end; r++) {
+        int64_t chunk = r / CHUNK * CHUNK;
+        int64_t in_chunk = in->n_rows - chunk < CHUNK ? in->n_rows - chunk : CHUNK;
+
+        plan->rows->quantise(in->blocks + chunk * n_blocks + r % CHUNK, in_chunk,
+                             in->x + r * in->x_stride, (int32_t)n_blocks);
+    }
+}
+
+static void round_task(void *context, int64_t task, int worker)
+{
+    const struct plan *plan = context;
+    int32_t i = plan->n_inputs - 1;
+    int64_t first, end;
+
+    (void)worker;
+    while (plan->inputs[i].first_task > task || !plan->inputs[i].rounded)
+        i--;
+    first = (task - plan->inputs[i].first_task) * ROWS_PER_ROUNDING;
+    end = first + ROWS_PER_ROUNDING;
+    if (end > plan->inputs[i].n_rows)
+        end = plan->inputs[i].n_rows;
+    round_rows(plan, &plan->inputs[i], first, end);
+}
+
+static int round_inputs(struct compute *c, struct plan *plan, struct mk_error *err)
+{
+    int64_t n_tasks = 0, n_values = 0;
+
+    for (int32_t i = 0; i < plan->n_inputs; i++) {
+        struct input *in = &plan->inputs[i];
+        int64_t n_blocks = in->n_rows * (in->n_in / MK_BLOCK);
+
+        in->first_task = n_tasks;
+        if (!in->rounded)
+            continue;
+        if (arena_take(&c->scratch, &in->blocks, (size_t)n_blocks, sizeof *in->blocks, err))
+            return err->code;
+        n_tasks += ceil_div(in->n_rows, ROWS_PER_ROUNDING);
+        n_values += n_blocks * MK_BLOCK;
+    }
+    if (n_values >= ROUND_ALONE_VALUES)
+        exec_run(c->ex, n_tasks, round_task, plan);
+    else
+        for (int64_t t = 0; t < n_tasks; t++)
+            round_task(plan, t, 0);
+    return 0;
+}
+
+/* ---- Dividing the work ---- */
+
+/* In units of 16 products: comparable between jobs, not exact. */
+static int64_t panel_work(const struct matmul_job *job)
+{
+    return job->n_rows * job->w->n_in;
+}
+
+static void divide(struct part *p, int64_t work_per_task)
+{
+    int64_t n_panels = packed_n_panels(p->job->w);
+    int64_t n_chunks = ceil_div(p->job->n_rows, CHUNK);
+    int64_t work = panel_work(p->job);
+    int64_t n_row_tasks = ceil_div(work, work_per_task);
+
+    p->panels_per_task = work_per_task / work;
+    if (p->panels_per_task < 1)
+        p->panels_per_task = 1;
+    p->n_panel_tasks = ceil_div(n_panels, p->panels_per_task);
+    p->panels_per_task = ceil_div(n_panels, p->n_panel_tasks); /* evenly */
+    p->n_panel_tasks = ceil_div(n_panels, p->panels_per_task);
+    p->chunks_per_task = ceil_div(n_chunks, n_row_tasks < n_chunks ? n_row_tasks : n_chunks);
+    p->n_row_tasks = ceil_div(n_chunks, p->chunks_per_task);
+}
+
+/* Numbers the tasks of all parts; returns how many there are. */
+static int64_t divide_all(struct plan *plan, int n_threads)
+{
+    int64_t work = 0, work_per_task, n_tasks = 0;
+
+    for (int32_t i = 0; i < plan->n_parts; i++)
+        work += panel_work(plan->parts[i].job) * packed_n_panels(plan->parts[i].job->w);
+    work_per_task = n_threads == 1 ? work : ceil_div(work, (int64_t)n_threads * TASKS_PER_THREAD);
+    if (work_per_task < MIN_TASK_WORK)
+        work_per_task = MIN_TASK_WORK;
+    for (int32_t i = 0; i < plan->n_parts; i++) {
+        struct part *p = &plan->parts[i];
+
+        divide(p, work_per_task);
+        p->first_task = n_tasks;
+        n_tasks += p->n_panel_tasks * p->n_row_tasks;
+    }
+    return n_tasks;
+}
+
+static int make_plan(struct plan *plan, struct compute *c, const struct matmul_job *jobs,
+                     int32_t n_jobs, struct mk_error *err)
+{
+    *plan = (struct plan){.rows = c->k->matmul_rows};
+    if (arena_take(&c->scratch, &plan->inputs, (size_t)n_jobs, sizeof *plan->inputs, err) ||
+        arena_take(&c->scratch, &plan->parts, (size_t)n_jobs, sizeof *plan->parts, err))
+        return err->code;
+    for (int32_t i = 0; i < n_jobs; i++) {
+        const struct matmul_job *job = &jobs[i];
+        struct input *in = plan->n_inputs ? &plan->inputs[plan->n_inputs - 1] : NULL;
+
+        if (job->n_rows < 1)
+            continue;
+        if (!in || !same_input(in, job)) {
+            in = &plan->inputs[plan->n_inputs++];
+            *in = (struct input){job->x, job->x_stride, job->n_rows, job->w->n_in, false, NULL, 0};
+        }
+        in->rounded = in->rounded || dtype_is_quantised(job->w->dtype);
+        plan->parts[plan->n_parts++] = (struct part){.job = job, .input = in};
+    }
+    return 0;
+}
+
+/* ---- Multiplying ---- */
+
+/* Takes the lanes that exist out of the accumulators. */
+static void write_rows(const struct matmul_job *job, const float *acc, int64_t panel, int64_t row,
+                       int32_t n_rows)
+{
+    int64_t r = panel * MK_PANEL;
+    int64_t n = job->w->n_out - r < MK_PANEL ? job->w->n_out - r : MK_PANEL;
+
+    for (int32_t i = 0; i < n_rows; i++, acc += MK_PANEL) {
+        float *out = job->out + (row + i) * job->out_stride + r;
+
+        if (n == MK_PANEL && !job->bias)
+            memcpy(out, acc, MK_PANEL * sizeof *out);
+        else
+            for (int64_t lane = 0; lane < n; lane++)
+                out[lane] = job->bias ? acc[lane] + job->bias[r + lane] : acc[lane];
+    }
+}
+
+static void multiply_panel(const struct plan *plan, const struct part *p, int64_t panel,
+                           int64_t row, int32_t n_rows)
+{
+    const struct packed *w = p->job->w;
+    const unsigned char *data = w->data + panel * w->panel_bytes;
+    _Alignas(64) float acc[CHUNK * MK_PANEL]; /* [n_rows, 16] */
+    int32_t n_blocks = w->n_in / MK_BLOCK;
+
+    if (dtype_is_quantised(w->dtype))
+        plan->rows->blocks[w->dtype](acc, data, n_blocks, p->input->blocks + row * n_blocks,
+                                     n_rows);
+    else
+        plan->rows->plain[w->dtype](acc, data, w->n_in, w->block_in,
+                                    p->job->x + row * p->job->x_stride, p->job->x_stride, n_rows);
+    write_rows(p->job, acc, panel, row, n_rows);
+}
+
+static void multiply_task(void *context, int64_t task, int worker)
+{
+    const struct plan *plan = context;
+    int32_t low = 0, high = plan->n_parts;
+    const struct part *p;
+    int64_t panel, end_panel, row, end_row;
+
+    (void)worker;
+    while (high - low > 1) {
+        int32_t middle = low + (high - low) / 2;
+
+        if (plan->parts[middle].first_task <= task)
+            low = middle;
+        else
+            high = middle;
+    }
+    p = &plan->parts[low];
+    task -= p->first_task;
+    panel = task % p->n_panel_tasks * p->panels_per_task;
+    end_panel = panel + p->panels_per_task;
+    if (end_panel > packed_n_panels(p->job->w))
+        end_panel = packed_n_panels(p->job->w);
+    row = task / p->n_panel_tasks * p->chunks_per_task * CHUNK;
+    end_row = row + p->chunks_per_task * CHUNK;
+    if (end_row > p->job->n_rows)
+        end_row = p->job->n_rows;
+    for (; row < end_row; row += CHUNK)
+        for (int64_t i = panel; i < end_panel; i++)
+            multiply_panel(plan, p, i, row,
+                           (int32_t)(end_row - row < CHUNK ? end_row - row : CHUNK));
+}
+
+static int matmul(struct compute *c, const struct matmul_job *jobs, int32_t n_jobs,
+                  struct mk_error *err)
+{
+    struct plan plan;
+    int code;
+
+    arena_reset(&c->scratch);
+    code = make_plan(&plan, c, jobs, n_jobs, err);
+    if (!code)
+        code = round_inputs(c, &plan, err);
+    if (!code)
+        exec_run(c->ex, divide_all(&plan, exec_n_threads(c->ex)), multiply_task, &plan);
+    return code;
+}
+
+void matmul_fill_ops(struct kernels *k)
+{
+    k->matmul = matmul;
+}
