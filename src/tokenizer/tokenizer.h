@@ -1,8 +1,8 @@
 /* tokenizer.h: text to token ids and back.
  *
- * A tokenizer is read-only after tokenizer_create and may be used by many threads at once. Encoding is linear in the
- * length of the text up to a log factor. Ids of special tokens come out only when `specials` says so: text from a user
- * never becomes a control token. */
+ * A tokenizer is read-only after tokenizer_create and may be used by many threads at once. Encoding
+ * is linear in the length of the text up to a log factor. Ids of special tokens come out only when
+ * `specials` says so: text from a user never becomes a control token. */
 #ifndef MK_TOKENIZER_TOKENIZER_H
 #define MK_TOKENIZER_TOKENIZER_H
 
@@ -24,14 +24,21 @@ int tokenizer_create(struct tokenizer **t, struct vocab *v, struct mk_error *err
 void tokenizer_free(struct tokenizer *t);
 const struct vocab *tokenizer_vocab(const struct tokenizer *t);
 
-/* Appends the ids of text[n] (any bytes; broken UTF-8 is handled as Python tokenizers handles its lossy decoding). No BOS. */
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials, struct ids *out, struct mk_error *err);
+/* Appends the ids of text[n], any bytes; no BOS. For sound UTF-8 they are those of Python
+ * `tokenizers`. A byte outside sound UTF-8 splits like a symbol and keeps its value where the
+ * vocabulary has byte tokens, so that the bytes of the ids are the text again (Python sees only
+ * text in which it has become U+FFFD). Without `specials` control tokens (see vocab_is_control) do
+ * not come out of any text. */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
+                     struct ids *out, struct mk_error *err);
 /* -1 when there is no token with exactly this text. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text);
-/* The bytes a token stands for (byte alphabet and U+2581 undone); special tokens give their text only when `specials`. */
+/* The bytes a token stands for (byte alphabet and U+2581 undone); tokens of kind SPECIAL give
+ * theirs only when `specials`. */
 const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, bool specials, size_t *n);
 
-/* Streaming decode: emits only whole UTF-8 characters; what cannot become one is emitted as U+FFFD. */
+/* Streaming decode: emits only whole UTF-8 characters; what cannot become one is emitted as U+FFFD,
+ * as Python's bytes.decode(errors="replace") does. */
 struct decoder {
     const struct tokenizer *t; /* borrowed */
     bool specials, at_start;   /* at_start: SPM strips the space it added */
@@ -41,6 +48,7 @@ struct decoder {
 struct buf;
 void decoder_init(struct decoder *d, const struct tokenizer *t, bool specials);
 int decoder_push(struct decoder *d, int32_t id, struct buf *out, struct mk_error *err);
-int decoder_finish(struct decoder *d, struct buf *out, struct mk_error *err); /* flushes a half character as U+FFFD */
+/* Flushes a half character as U+FFFD. */
+int decoder_finish(struct decoder *d, struct buf *out, struct mk_error *err);
 
 #endif
