@@ -44,6 +44,17 @@ CLI_PARTS := $(filter-out $(B)/obj/src/cli/main.o,$(CLI_OBJ))
 TESTS := $(shell find tests -name '*_test.c' 2>/dev/null | sort)
 TEST_BIN := $(TESTS:%.c=$(B)/%)
 SUPPORT_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/support/*.c)))
+# Every operation in every variant against the reference. The wide instruction sets are compiled a second time as plain C
+# (SIMDe), so that they run on any x86.
+KERNELCHECK := $(B)/tests/kernelcheck/kernelcheck
+KERNELCHECK_SRC := $(sort $(wildcard tests/kernelcheck/*.c))
+SIMDE_SRC :=
+ifeq ($(shell uname -m),x86_64)
+SIMDE_SRC := $(sort $(foreach i,avx512 vnni bf16,$(wildcard src/kernels/cpu/x86/*_$(i).c)))
+else
+KERNELCHECK_SRC := $(filter-out %_avx2.c %_avx512.c,$(KERNELCHECK_SRC))
+endif
+KERNELCHECK_OBJ := $(KERNELCHECK_SRC:%.c=$(B)/obj/%.o) $(SIMDE_SRC:%.c=$(B)/obj/simde/%.o)
 FUZZERS := $(sort $(wildcard fuzz/*_fuzz.c))
 FUZZ_BIN := $(FUZZERS:%.c=$(B)/%)
 REPLAY_BIN := $(if $(wildcard fuzz/replay.c),$(FUZZERS:%_fuzz.c=$(B)/%_replay))
@@ -74,7 +85,12 @@ $(B)/obj/%.o: %.c | $(B)/libraries
 $(B)/obj/tests/%.o: tests/%.c | $(B)/libraries
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -Itests -MMD -MP -c $< -o $@
+
+$(B)/obj/simde/%.o: %.c | $(B)/libraries
+	@mkdir -p $(@D)
+	@echo "  CC    $< (SIMDe)"
+	$(Q)$(CC) $(ALL_CFLAGS) -DMK_SIMDE -mavx2 -mfma -mf16c -MMD -MP -c $< -o $@
 
 $(B)/libminke.a: $(OBJ)
 	@rm -f $@
@@ -90,6 +106,11 @@ $(B)/libcli.a: $(CLI_PARTS)
 $(B)/minke: $(CLI_OBJ) $(B)/libminke.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(CFLAGS) $(SANITIZE) $(CLI_OBJ) $(B)/libminke.a $(LDFLAGS) $(LIBS) -o $@
+
+$(KERNELCHECK): $(KERNELCHECK_OBJ) $(B)/libminke.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) $^ $(LDFLAGS) $(LIBS) -o $@
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(SUPPORT_OBJ) $(B)/libcli.a $(B)/libminke.a
 	@mkdir -p $(@D)
@@ -127,7 +148,7 @@ run:  ## install, build, fetch MODEL (smollm2), chat; or one answer
 	@$(B)/minke list --has "$(MODEL)" || $(B)/minke pull "$(MODEL)"
 	@$(B)/minke chat "$(MODEL)"
 
-check: all $(TEST_BIN)  ## the one-minute subset: unit tests, layers, style
+check: all $(TEST_BIN) $(KERNELCHECK)  ## the one-minute subset: unit tests, layers, style
 	@tools/run_tests check $(B)
 
 test:  ## install, build, run everything; last line: N passed, N failed
@@ -143,7 +164,8 @@ test-long:  ## make test and the slow tests (hours)
 test-peers: all build/peers-venv/ready  ## compare with other programs; needs Python
 	build/peers-venv/bin/python -m pytest -q tests/peers
 
-bench: all $(BENCH_BIN)  ## run the benchmark programs
+bench: all $(BENCH_BIN) $(KERNELCHECK)  ## run the benchmark programs
+	@$(KERNELCHECK) --bench
 	@for b in $(BENCH_BIN); do echo "== $$b"; "$$b" || exit 1; done
 
 fuzz:  ## fuzz every format FUZZ_SECONDS (60) each; needs clang
@@ -158,7 +180,7 @@ developer:  ## unit tests with -Werror and the address and undefined sanitizers
 	@tools/run_tests programs build/developer
 
 clang:  ## build everything with clang, warnings are errors
-	@$(SUBMAKE) B=build/clang CC=$(CLANG) CFLAGS=-O1 WARN="$(WARN) -Werror" all $(TEST_BIN:$(B)/%=build/clang/%)
+	@$(SUBMAKE) B=build/clang CC=$(CLANG) CFLAGS=-O1 WARN="$(WARN) -Werror" all $(TEST_BIN:$(B)/%=build/clang/%) $(KERNELCHECK:$(B)/%=build/clang/%)
 
 install: all  ## copy minke, libminke.a and minke.h below PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
@@ -171,7 +193,7 @@ clean:  ## remove what was built
 	rm -rf build
 
 # Not in the help: parts of the targets above.
-built: all $(TEST_BIN) $(REPLAY_BIN)
+built: all $(TEST_BIN) $(KERNELCHECK) $(REPLAY_BIN)
 fuzzers: $(FUZZ_BIN)
 build/peers-venv/ready: $(wildcard tests/peers/requirements.txt)
 	python3 -m venv build/peers-venv
@@ -179,4 +201,4 @@ build/peers-venv/ready: $(wildcard tests/peers/requirements.txt)
 	@touch $@
 
 .PHONY: all help deps run check test test-long test-peers bench fuzz developer clang install clean built fuzzers
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(FUZZERS:%.c=$(B)/obj/%.d)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(KERNELCHECK_OBJ:.o=.d) $(FUZZERS:%.c=$(B)/obj/%.d)

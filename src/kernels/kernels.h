@@ -7,8 +7,10 @@
  * Same bits: every output element is accumulated along K (or along the keys) in one fixed order, so
  * a row's result does not depend on how many rows are computed with it, on its neighbours or on the
  * number of threads. Another instruction set may give other bits; the tolerance class says how far
- * they may lie from the reference (docs/numerics.md): EXACT  the same bits as ref · DOT  n_terms *
- * 2^-24 of the sum of |terms| · EXP  on top of DOT 4e-7, and 2^-24 |z| for an exponent z, relative
+ * they may lie from the reference (docs/numerics.md):
+ *   EXACT  the same bits
+ *   DOT    2 * n_terms * 2^-24 of the sum of |terms|, since either side rounds
+ *   EXP    on top of DOT 4e-7, and 2^-24 |z| for an exponent z, relative
  *
  * Letters: t rows (tokens), r outputs, k inputs, h heads, d head dim, e experts, c channels. */
 #ifndef MK_KERNELS_KERNELS_H

@@ -1,0 +1,117 @@
+/* plant.c: a variant that is wrong in every operation, each in a small way of its own. A harness
+ * that accepts it proves nothing; tests/harness/kernelcheck.sh sees to it that it does not. */
+#include <math.h>
+
+#include "kernelcheck/check.h"
+#include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/vector_rows.h"
+
+static const struct vector_rows *vectors(void)
+{
+    struct kernels k;
+
+    vector_fill_ref(&k);
+    return k.vector_rows;
+}
+
+static const struct attention_rows *attentions(void)
+{
+    struct kernels k;
+
+    attention_fill_ref(&k);
+    return k.attention_rows;
+}
+
+/* The last weight is forgotten in part. */
+static void rmsnorm(float *out, const float *x, const float *w, int32_t n, float eps)
+{
+    vectors()->rmsnorm(out, x, w, n, eps);
+    out[n - 1] *= 1.01f;
+}
+
+/* The last pair stays where it was. */
+static void rope(float *x, const float *table, int32_t d, enum rope_pairs pairs)
+{
+    float a = x[d - 1];
+
+    vectors()->rope(x, table, d, pairs);
+    x[d - 1] = a;
+}
+
+static void silu_mul(float *out, const float *gate, const float *up, int32_t n)
+{
+    vectors()->silu_mul(out, gate, up, n);
+    out[n - 1] *= 1.00001f;
+}
+
+/* One unit in the last place: the class is EXACT. */
+static void add_scaled(float *out, const float *x, float a, int32_t n)
+{
+    vectors()->add_scaled(out, x, a, n);
+    out[n - 1] = nextafterf(out[n - 1], INFINITY);
+}
+
+/* Writes one value too many. */
+static void softmax(float *x, int32_t n)
+{
+    vectors()->softmax(x, n);
+    x[n] = 0.0f;
+}
+
+static float log_sum_exp(const float *x, int32_t n)
+{
+    return vectors()->log_sum_exp(x, n) + 0.001f;
+}
+
+static void store(enum dtype type, void *row, const float *x, int32_t row_dim)
+{
+    vectors()->store(type, row, x, row_dim);
+    *(unsigned char *)row ^= 1;
+}
+
+static void load(enum dtype type, float *out, const void *row, int32_t row_dim, int32_t first,
+                 int32_t n)
+{
+    vectors()->load(type, out, row, row_dim, first, n);
+    out[n - 1] = nextafterf(out[n - 1], INFINITY);
+}
+
+/* The last key twice. */
+static void pack_keys(float *panels, const float *keys, int64_t stride, int32_t n_keys, int32_t d)
+{
+    attentions()->pack_keys(panels, keys, stride, n_keys, d);
+    panels[0] = panels[1] + 1.0f;
+}
+
+/* One channel too few. */
+static void scores(float *out, const float *q, int64_t q_stride, int32_t n_q, const float *panels,
+                   int32_t d, int32_t first, int32_t n_panels)
+{
+    attentions()->scores(out, q, q_stride, n_q, panels, d, first, n_panels);
+    out[first * MK_KEY_PANEL] -= q[d - 1] * panels[d * MK_KEY_PANEL - 1] + 1.0f;
+}
+
+static float softmax_step(float *s, float scale, int32_t lo, int32_t hi, float *max, float *sum)
+{
+    return attentions()->softmax_step(s, scale, lo, hi, max, sum) * 1.0001f;
+}
+
+/* One key too few. */
+static void values(float *acc, int64_t acc_stride, const float *p, const float *factor, int32_t n_q,
+                   const float *v, int64_t v_stride, int32_t d, int32_t n_keys)
+{
+    attentions()->values(acc, acc_stride, p, factor, n_q, v, v_stride, d, n_keys - 1);
+}
+
+static void plant(struct kernels *k)
+{
+    static const struct vector_rows wrong_vectors = {
+        rmsnorm, rope, silu_mul, add_scaled, softmax, log_sum_exp, store, load,
+    };
+    static const struct attention_rows wrong_attention = {pack_keys, scores, softmax_step, values};
+
+    k->vector_rows = &wrong_vectors;
+    k->attention_rows = &wrong_attention;
+}
+
+const struct check_variant planted_variant = {"planted", NULL, plant, true};
