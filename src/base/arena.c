@@ -113,3 +113,19 @@ int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size,
     memcpy(pointer_to_pointer, &p, sizeof p);
     return 0;
 }
+
+struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){.chunk = a->current, .used = a->current ? a->current->used : 0};
+}
+
+void arena_rewind(struct arena *a, struct arena_mark mark)
+{
+    struct arena_chunk *c = mark.chunk ? mark.chunk->next : a->first;
+
+    for (; c; c = c->next)
+        c->used = 0;
+    a->current = mark.chunk ? mark.chunk : a->first;
+    if (mark.chunk)
+        mark.chunk->used = mark.used;
+}

@@ -20,6 +20,13 @@ void arena_release(struct arena *a);
 void arena_reset(struct arena *a);
 /* 64-byte aligned, not cleared; NULL when max_bytes or memory is exceeded. bytes may be 0. */
 void *arena_alloc(struct arena *a, size_t bytes);
+/* A place to come back to: what was taken after the mark is given back by arena_rewind. */
+struct arena_mark {
+    struct arena_chunk *chunk;
+    size_t used;
+};
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark mark);
 /* n * size with an overflow check; sets err. */
 int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size, struct mk_error *err);
 
