@@ -45,6 +45,8 @@ struct arch {
     double beta_fast, beta_slow;      /* YaRN; 32, 1 */
     double mscale, mscale_all_dim;    /* YaRN; 0 when absent */
     double low_freq_factor, high_freq_factor; /* llama3 */
+    float rope_freq_factors[256];     /* GGUF rope_freqs.weight: each divides a frequency */
+    int32_t n_rope_freq_factors;      /* 0: none */
     double attention_factor;          /* YaRN attention_factor when the file states it, else 0 */
     int32_t max_context;              /* max_position_embeddings */
     int32_t fp8_block[2];             /* weight_block_size {out, in}; 0, 0 when not FP8 */

@@ -1,0 +1,162 @@
+/* forward.c: token ids in, logits out. */
+#include "model/forward.h"
+
+#include <string.h>
+
+#include "model/step.h"
+
+static int check_seq(const struct model *m, const struct forward_seq *f, struct mk_error *err)
+{
+    if (f->n_ids < 1 || f->position < 0 || f->n_logits > f->n_ids)
+        return mk_error_set(err, MK_EINVAL, "a step needs at least one token of each sequence");
+    for (int32_t i = 0; i < f->n_ids; i++)
+        if (f->ids[i] < 0 || f->ids[i] >= m->arch.n_vocab)
+            return mk_error_set(err, MK_EINVAL,
+                                "token id %d is outside the vocabulary of %d tokens", f->ids[i],
+                                m->arch.n_vocab);
+    return 0;
+}
+
+/* Where each sequence's rows begin, and the angles of every row. */
+static int step_begin(struct step *s, struct mk_error *err)
+{
+    int64_t *first, row = 0, n_pairs = s->m->rope.n_pairs;
+    float *rope;
+
+    if (arena_take(s->memory, &first, (size_t)s->n_seqs, sizeof *first, err))
+        return err->code;
+    for (int32_t i = 0; i < s->n_seqs; i++) {
+        if (check_seq(s->m, &s->seqs[i], err))
+            return err->code;
+        first[i] = s->n_rows;
+        s->n_rows += s->seqs[i].n_ids;
+    }
+    s->first_row = first;
+    if (step_take(s, &rope, 2 * n_pairs, err))
+        return err->code;
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        for (int32_t j = 0; j < s->seqs[i].n_ids; j++)
+            rope_row(&s->m->rope, s->seqs[i].position + j, rope + 2 * n_pairs * row++);
+    s->rope = rope;
+    return 0;
+}
+
+static void embed(const struct step *s, float *h)
+{
+    int32_t d = s->m->arch.d_model;
+
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        for (int32_t j = 0; j < s->seqs[i].n_ids; j++)
+            packed_row(&s->m->embed, s->seqs[i].ids[j], h + (s->first_row[i] + j) * d);
+}
+
+static void copy_hidden(const struct step *s, const float *x)
+{
+    int32_t d = s->m->arch.d_model;
+
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        if (s->seqs[i].hidden)
+            memcpy(s->seqs[i].hidden, x + s->first_row[i] * d,
+                   (size_t)s->seqs[i].n_ids * (size_t)d * sizeof *x);
+}
+
+/* Logits of the rows that were asked for, in one product. x [t, d_model] after the final norm. */
+static int head(struct step *s, const float *x, struct mk_error *err)
+{
+    int64_t d = s->m->arch.d_model, v = s->m->arch.n_vocab, n = 0, row = 0;
+    float *wanted, *logits;
+    struct matmul_job job;
+
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        n += s->seqs[i].logits ? s->seqs[i].n_logits : 0;
+    if (n == 0)
+        return 0;
+    if (arena_take(s->memory, &wanted, (size_t)(n * d), sizeof *wanted, err))
+        return err->code;
+    for (int32_t i = 0; i < s->n_seqs; i++) {
+        const struct forward_seq *f = &s->seqs[i];
+
+        if (!f->logits)
+            continue;
+        memcpy(wanted + row * d, x + (s->first_row[i] + f->n_ids - f->n_logits) * d,
+               (size_t)(f->n_logits * d) * sizeof *x);
+        row += f->n_logits;
+    }
+    logits = s->seqs[0].logits;
+    if (s->n_seqs > 1 && arena_take(s->memory, &logits, (size_t)(n * v), sizeof *logits, err))
+        return err->code;
+    job = (struct matmul_job){&s->m->head, NULL, wanted, d, n, logits, v};
+    if (s->c->k->matmul(s->c, &job, 1, err))
+        return err->code;
+    row = 0;
+    for (int32_t i = 0; i < s->n_seqs && s->n_seqs > 1; i++) {
+        if (!s->seqs[i].logits)
+            continue;
+        memcpy(s->seqs[i].logits, logits + row * v,
+               (size_t)(s->seqs[i].n_logits * v) * sizeof *logits);
+        row += s->seqs[i].n_logits;
+    }
+    return 0;
+}
+
+static void norm(struct step *s, float *out, const float *x, const float *gain)
+{
+    const struct arch *a = &s->m->arch;
+
+    s->c->k->rmsnorm(s->c, out, a->d_model, x, a->d_model, gain, s->n_rows, a->d_model,
+                     a->rms_norm_eps);
+}
+
+int model_forward(const struct model *m, struct compute *c, struct arena *memory,
+                  enum dtype kv_dtype, const struct forward_seq *seqs, int32_t n_seqs,
+                  struct forward_keep *keep, struct mk_error *err)
+{
+    struct step s = {.m = m,
+                     .c = c,
+                     .memory = memory,
+                     .kv_dtype = kv_dtype,
+                     .seqs = seqs,
+                     .n_seqs = n_seqs,
+                     .keep = keep};
+    float *h;
+
+    if (n_seqs < 1)
+        return mk_error_set(err, MK_EINVAL, "a step needs at least one sequence");
+    if (step_begin(&s, err) || step_take(&s, &h, m->arch.d_model, err))
+        return err->code;
+    embed(&s, h);
+    for (int32_t l = 0; l < m->arch.n_layers; l++)
+        if (block_forward(&s, &m->layers[l], l, h, err))
+            return err->code;
+    norm(&s, h, h, m->final_norm);
+    copy_hidden(&s, h);
+    return head(&s, h, err);
+}
+
+int model_forward_mtp(const struct model *m, struct compute *c, struct arena *memory,
+                      enum dtype kv_dtype, int32_t index, const struct forward_seq *seq,
+                      const float *hidden, struct mk_error *err)
+{
+    struct step s = {
+        .m = m, .c = c, .memory = memory, .kv_dtype = kv_dtype, .seqs = seq, .n_seqs = 1};
+    int32_t d = m->arch.d_model;
+    const struct mtp *mtp;
+    float *h, *both; /* [t, d_model], [t, 2 d_model] */
+
+    if (index < 0 || index >= m->n_mtp)
+        return mk_error_set(err, MK_EINVAL, "the model has %d multi-token-prediction blocks loaded",
+                            m->n_mtp);
+    mtp = &m->mtp[index];
+    if (step_begin(&s, err) || step_take(&s, &h, d, err) || step_take(&s, &both, 2 * d, err))
+        return err->code;
+    embed(&s, h);
+    c->k->rmsnorm(c, both, 2 * d, h, d, mtp->embed_norm, s.n_rows, d, m->arch.rms_norm_eps);
+    c->k->rmsnorm(c, both + d, 2 * d, hidden, d, mtp->hidden_norm, s.n_rows, d,
+                  m->arch.rms_norm_eps);
+    if (step_matmul(&s, h, d, both, 2 * d, &mtp->proj, err) ||
+        block_forward(&s, &mtp->layer, m->arch.n_layers + index, h, err))
+        return err->code;
+    norm(&s, h, h, mtp->final_norm);
+    copy_hidden(&s, h);
+    return head(&s, h, err);
+}
