@@ -70,7 +70,8 @@ void *check_take(struct check *c, int64_t bytes, int align)
     g->data += (64 - (uintptr_t)g->data % 64) % 64 + (uintptr_t)shift;
     memset(g->base, GUARD_BYTE, (size_t)(g->data - g->base));
     memset(g->data, 0xff, (size_t)bytes); /* NaN where a value is forgotten */
-    memset(g->data + bytes, GUARD_BYTE, GUARD_AFTER);
+    for (int64_t i = 0; i < GUARD_AFTER; i++)
+        g->data[bytes + i] = GUARD_BYTE;
     return g->data;
 }
 
