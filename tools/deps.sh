@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing. Usage: tools/deps.sh run|test
+# Installs the Debian packages that are missing. Usage: tools/deps.sh run|test|peers
 #
-# run: what `make run` needs to build minke and to fetch the default model; test: what `make test` needs besides.
+# run: what `make run` needs to build minke and to fetch the default model; test: what `make test` needs besides;
+# peers: what `make test-peers` needs besides run.
 # Root installs; anyone else is told the one line to run. Nothing is asked of apt when nothing is missing.
 set -euo pipefail
 
 run="gcc libc6-dev make pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libarchive-dev
      libedit-dev libssl-dev ca-certificates python3-pip"
 test="libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 libsimde-dev python3 python3-pytest"
+peers="g++ cmake python3-venv python3-dev"
+command -v npm >/dev/null || peers="$peers npm" # Node's own packages bring it too
 
 case "${1:-}" in
 run) wanted=$run ;;
 test) wanted=$test ;;
-*) echo "usage: tools/deps.sh run|test" >&2; exit 2 ;;
+peers) wanted=$peers ;;
+*) echo "usage: tools/deps.sh run|test|peers" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then

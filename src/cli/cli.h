@@ -73,4 +73,6 @@ const char *cli_nearest(const char *given, const char *const *names, int n);
 
 /* ---- Subcommands, one a file ---------------------------------------------------------------- */
 
+int cmd_tokenize(int argc, char **argv);
+
 #endif

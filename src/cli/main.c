@@ -6,6 +6,7 @@
 
 /* In the order of `minke --help`: what a newcomer needs first. */
 static const struct cli_command commands[] = {
+    {"tokenize", "text to token ids and back", cmd_tokenize},
     {NULL, NULL, NULL}
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands - 1 };
