@@ -49,6 +49,7 @@ void kernels_fill_avx2(struct kernels *k)
     snprintf(k->name, sizeof k->name, "avx2");
     vector_fill_avx2(k);
     attention_fill_avx2(k);
+    matmul_fill_avx2(k);
 }
 #endif
 

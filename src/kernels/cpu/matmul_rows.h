@@ -30,7 +30,7 @@ struct x_block {
     int8_t q[MK_BLOCK]; /* -127 .. 127 */
     int16_t sum[2][2];
     float d;
-    int32_t total; /* sum of q */
+    float total; /* sum of q, exact */
 };
 
 /* acc[m][0..15] = panel . row m. x [n_blocks, n_rows]: the rows of one block side by side.

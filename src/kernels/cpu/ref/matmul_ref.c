@@ -31,7 +31,7 @@ static void quantise_block(struct x_block *out, const float *x)
     for (int i = 0; i < MK_BLOCK; i++) {
         out->q[i] = (int8_t)lrintf(x[i] * inverse);
         out->sum[i / 16][i % 4 / 2] = (int16_t)(out->sum[i / 16][i % 4 / 2] + out->q[i]);
-        out->total += out->q[i];
+        out->total += (float)out->q[i];
     }
 }
 
