@@ -9,17 +9,16 @@
 int sampler_init(struct sampler *s, int32_t n_vocab, struct mk_error *err)
 {
     size_t v = (size_t)n_vocab;
-    size_t bytes = (v + MK_FILTER_BINS) * sizeof(double) +
-                   v * (sizeof *s->kept.ids + sizeof *s->kept.logits + sizeof *s->counts);
+    size_t bytes = MK_FILTER_BINS * sizeof(double) + 4 * v * sizeof(float);
     struct candidates *c = &s->kept;
 
     *s = (struct sampler){.n_vocab = n_vocab};
     s->memory = calloc(1, bytes);
     if (!s->memory)
         return mk_error_memory(err, bytes);
-    c->weights = s->memory; /* the widest type first keeps all of them aligned */
-    c->bins = c->weights + v;
-    c->logits = (float *)(c->bins + MK_FILTER_BINS);
+    c->bins = s->memory; /* the widest type first keeps all of them aligned */
+    c->weights = (float *)(c->bins + MK_FILTER_BINS);
+    c->logits = c->weights + v;
     c->ids = (int32_t *)(c->logits + v);
     s->counts = c->ids + v;
     return 0;
@@ -63,12 +62,12 @@ static int32_t draw(const struct candidates *c, double u)
     int32_t last = 0;
 
     for (int32_t i = 0; i < c->n; i++)
-        sum += c->weights[i];
+        sum += (double)c->weights[i];
     for (int32_t i = 0; i < c->n; i++) {
         if (c->weights[i] == 0)
             continue;
         last = i;
-        passed += c->weights[i];
+        passed += (double)c->weights[i];
         if (passed > u * sum)
             break;
     }

@@ -23,7 +23,7 @@ struct sampler {
     void *memory;           /* owned; all arrays lie in it */
 };
 
-/* n_vocab >= 1. About 20 bytes a token of the vocabulary. */
+/* n_vocab >= 1. 16 bytes a token of the vocabulary. */
 int sampler_init(struct sampler *s, int32_t n_vocab, struct mk_error *err);
 void sampler_release(struct sampler *s);
 
