@@ -83,9 +83,9 @@ static void keep_heaviest(struct candidates *c, const float *weights, double tar
     c->n = n;
 }
 
-/* out = e^((x - max) * inverse): 2^n times a polynomial (Cephes' expf), relative error about 1e-5
- * for the least and 1e-7 for the likely tokens; 0 below e^-87. Written out so that a draw is the
- * same on every machine, which libm does not promise; whole blocks, so that compilers use vectors. */
+/* out = e^((x - max) * inverse): 2^n times a polynomial (Cephes' expf), relative error about 1e-7
+ * for likely tokens and 1e-5 for the least; 0 below e^-87. Written out so that a draw is the same
+ * on every machine, which libm does not promise; whole blocks, so that compilers use vectors. */
 static void weigh_block(float *restrict out, const float *restrict x, float max, float inverse)
 {
     for (int i = 0; i < WEIGH_BLOCK; i++) {

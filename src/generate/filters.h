@@ -2,9 +2,9 @@
  *
  * Candidates stand in ascending order of id from beginning to end. A filter finds the value at
  * which it cuts and closes the gaps; nothing is sorted. The value is found by counting (top-k) or
- * weighing (top-p) the candidates in bins of the upper bits of their logits, then those of the
- * bin where it lies by the middle and the lower bits: linear work, whatever the logits. Among equal logits at the cut the lowest
- * ids stay. */
+ * weighing (top-p) the candidates in bins of the upper bits of their logits, then those of the bin
+ * where it lies by the middle and the lower bits: linear work, whatever the logits. Among equal
+ * logits at the cut the lowest ids stay. */
 #ifndef MK_GENERATE_FILTERS_H
 #define MK_GENERATE_FILTERS_H
 
