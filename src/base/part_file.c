@@ -1,68 +1,89 @@
-/* part_file.c: write beside, sync, rename. */
+/* part_file.c: writing beside and renaming, for files too large to be handed over whole. */
 #include "base/part_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int part_file_open(struct part_file *p, const char *path, bool private_file, struct mk_error *err)
+static int fail(const struct part_file *f, struct mk_error *err)
 {
-    *p = (struct part_file){.fd = -1};
-    if (snprintf(p->path, sizeof p->path, "%s", path) >= (int)sizeof p->path ||
-        snprintf(p->part, sizeof p->part, "%s.%ld.part", path, (long)getpid()) >=
-            (int)sizeof p->part)
-        return mk_error_set(err, MK_ELIMIT, "%.200s...: path is too long", path);
-    p->fd = open(p->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, private_file ? 0600 : 0644);
-    if (p->fd < 0)
-        return mk_error_set(err, MK_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    return 0;
+    return mk_error_set(err, MK_EIO, "%s: cannot be written: %s", f->path, strerror(errno));
 }
 
-int part_file_write(struct part_file *p, const void *data, size_t bytes, struct mk_error *err)
+int part_file_open(struct part_file *f, const char *path, struct mk_error *err)
 {
-    const unsigned char *at = data;
+    size_t size = strlen(path) + 32;
 
-    while (bytes > 0) {
-        ssize_t n = write(p->fd, at, bytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return mk_error_set(err, MK_EIO, "%s: cannot be written: %s", p->path,
-                                n < 0 ? strerror(errno) : "nothing was taken");
-        at += n;
-        bytes -= (size_t)n;
+    *f = (struct part_file){.path = strdup(path), .part = malloc(size)};
+    if (!f->path || !f->part) {
+        part_file_keep(f);
+        return mk_error_memory(err, 2 * size);
     }
-    return 0;
-}
-
-int part_file_commit(struct part_file *p, struct mk_error *err)
-{
-    int bad = fsync(p->fd), reason = errno;
-
-    if (close(p->fd) && !bad) {
-        bad = -1;
-        reason = errno;
-    }
-    p->fd = -1;
-    if (!bad && rename(p->part, p->path)) {
-        bad = -1;
-        reason = errno;
-    }
-    if (!bad)
+    snprintf(f->part, size, "%s.%ld.part", path, (long)getpid());
+    f->stream = fopen(f->part, "wbe");
+    if (f->stream)
         return 0;
-    unlink(p->part);
-    return mk_error_set(err, MK_EIO, "%s: cannot be written: %s", p->path, strerror(reason));
+    mk_error_set(err, MK_EIO, "%s: %s", f->part, strerror(errno));
+    part_file_keep(f);
+    return err->code;
 }
 
-void part_file_abandon(struct part_file *p)
+int part_file_write(struct part_file *f, const void *data, uint64_t bytes, struct mk_error *err)
 {
-    if (p->fd < 0)
-        return;
-    close(p->fd);
-    unlink(p->part);
-    p->fd = -1;
+    if (bytes && fwrite(data, 1, (size_t)bytes, f->stream) != bytes)
+        return fail(f, err);
+    return 0;
+}
+
+int part_file_make_private(struct part_file *f, struct mk_error *err)
+{
+    return fchmod(fileno(f->stream), 0600) ? fail(f, err) : 0;
+}
+
+int part_file_pad(struct part_file *f, uint64_t n, struct mk_error *err)
+{
+    for (; n > 0; n--)
+        if (putc(0, f->stream) == EOF)
+            return fail(f, err);
+    return 0;
+}
+
+int part_file_sync(struct part_file *f, struct mk_error *err)
+{
+    int bad = fflush(f->stream) || fsync(fileno(f->stream)), reason = errno;
+
+    if (fclose(f->stream) && !bad) {
+        bad = 1;
+        reason = errno;
+    }
+    f->stream = NULL;
+    errno = reason;
+    return bad ? fail(f, err) : 0;
+}
+
+int part_file_rename(struct part_file *f, struct mk_error *err)
+{
+    if (rename(f->part, f->path))
+        return fail(f, err);
+    f->renamed = true;
+    return 0;
+}
+
+void part_file_discard(struct part_file *f)
+{
+    if (f->path)
+        unlink(f->renamed ? f->path : f->part);
+    part_file_keep(f);
+}
+
+void part_file_keep(struct part_file *f)
+{
+    if (f->stream)
+        fclose(f->stream);
+    free(f->path);
+    free(f->part);
+    *f = (struct part_file){0};
 }

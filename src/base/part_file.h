@@ -1,25 +1,34 @@
-/* part_file.h: a file written piece by piece that appears under its name only when it is complete.
+/* part_file.h: a large file written piece by piece beside its final name, and renamed when whole.
  *
- * Bytes go to a file beside it; part_file_commit syncs and renames, part_file_abandon removes. One
- * owner. Either ends the use; after a failed write only abandon is left to do. */
+ * Nobody ever sees half a file: until part_file_rename the bytes lie in PATH.PID.part, and
+ * part_file_discard removes them. One owner. */
 #ifndef MK_BASE_PART_FILE_H
 #define MK_BASE_PART_FILE_H
 
-#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
 struct part_file {
-    int fd; /* -1: none */
-    char path[4096], part[4096];
+    FILE *stream;       /* owned; NULL once synced */
+    char *path, *part;  /* owned */
+    bool renamed;
 };
 
-/* private_file: readable by its owner alone, for what people said to a model. */
-int part_file_open(struct part_file *p, const char *path, bool private_file, struct mk_error *err);
-int part_file_write(struct part_file *p, const void *data, size_t bytes, struct mk_error *err);
-/* Abandons the file when it fails. */
-int part_file_commit(struct part_file *p, struct mk_error *err);
-/* Does nothing after a commit. */
-void part_file_abandon(struct part_file *p);
+int part_file_open(struct part_file *f, const char *path, struct mk_error *err);
+int part_file_write(struct part_file *f, const void *data, uint64_t bytes, struct mk_error *err);
+/* Readable by its owner alone: for what people said to a model. */
+int part_file_make_private(struct part_file *f, struct mk_error *err);
+/* n zero bytes. */
+int part_file_pad(struct part_file *f, uint64_t n, struct mk_error *err);
+/* Everything is on the disk; no more writing. */
+int part_file_sync(struct part_file *f, struct mk_error *err);
+int part_file_rename(struct part_file *f, struct mk_error *err);
+/* Removes what was written, under either name. `*f` = {0} is allowed. */
+void part_file_discard(struct part_file *f);
+/* Frees what f holds and leaves the file where it is. */
+void part_file_keep(struct part_file *f);
 
 #endif

@@ -7,7 +7,6 @@
 #include <utf8proc.h>
 
 #include "base/checked.h"
-#include "formats/part_file.h"
 
 static bool is_plain_name(const char *name)
 {
@@ -92,4 +91,29 @@ int declared_check_whole(const struct declared *d, struct mk_error *err)
     e = &d->table.items[d->current];
     return mk_error_set(err, MK_EINVAL, "tensor '%s': %" PRIu64 " of its %" PRIu64 " bytes came",
                         e->name, d->done, e->bytes);
+}
+
+static int compare_strings(const void *a, const void *b)
+{
+    return strcmp(**(char *const *const *)a, **(char *const *const *)b);
+}
+
+int64_t find_duplicate(char *const *names, int64_t n)
+{
+    char *const **sorted;
+    int64_t found = -1;
+
+    if (n < 2)
+        return -1;
+    sorted = malloc((size_t)n * sizeof *sorted);
+    if (!sorted)
+        return -2;
+    for (int64_t i = 0; i < n; i++)
+        sorted[i] = &names[i];
+    qsort(sorted, (size_t)n, sizeof *sorted, compare_strings);
+    for (int64_t i = 0; i + 1 < n && found < 0; i++)
+        if (!strcmp(*sorted[i], *sorted[i + 1]))
+            found = sorted[i] - names;
+    free(sorted);
+    return found;
 }

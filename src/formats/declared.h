@@ -24,4 +24,8 @@ int declared_take(struct declared *d, uint64_t bytes, uint64_t *here, struct mk_
 /* Refuses when bytes are missing. */
 int declared_check_whole(const struct declared *d, struct mk_error *err);
 
+/* An index of a name that occurs twice among n, or -1; for writers that refuse duplicates. -2: out
+ * of memory. */
+int64_t find_duplicate(char *const *names, int64_t n);
+
 #endif

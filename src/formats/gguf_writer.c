@@ -8,7 +8,7 @@
 #include "base/checked.h"
 #include "formats/declared.h"
 #include "formats/gguf_bytes.h"
-#include "formats/part_file.h"
+#include "base/part_file.h"
 
 #define MAX_METADATA_BYTES ((size_t)1 << 30)
 #define MAX_KEYS 65536

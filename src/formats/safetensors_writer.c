@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "formats/declared.h"
-#include "formats/part_file.h"
+#include "base/part_file.h"
 #include "formats/safetensors.h"
 
 #define MAX_JSON_BYTES 100000000 /* what the reader accepts */

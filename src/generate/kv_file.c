@@ -103,12 +103,15 @@ int kv_file_write(const char *path, const struct kv_file_key *key, int32_t n_tok
         EVP_MD_CTX_free(w.digest);
         return mk_error_memory(err, DIGEST_BYTES);
     }
-    rc = part_file_open(&w.file, path, true, err);
+    rc = part_file_open(&w.file, path, err);
     if (!rc) {
-        rc = put_all(&w, &h, ids, layers, err);
-        if (!rc)
-            rc = part_file_commit(&w.file, err);
-        part_file_abandon(&w.file);
+        if (part_file_make_private(&w.file, err) || put_all(&w, &h, ids, layers, err) ||
+            part_file_sync(&w.file, err) || part_file_rename(&w.file, err))
+            rc = err->code;
+        if (rc)
+            part_file_discard(&w.file);
+        else
+            part_file_keep(&w.file);
     }
     EVP_MD_CTX_free(w.digest);
     return rc;
