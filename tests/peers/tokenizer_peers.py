@@ -70,19 +70,23 @@ def test_user_text_never_becomes_a_special_token(name):
     assert special and not special & set(ours)
 
 
+def read_back(name, text):
+    """What a round trip may change: Qwen normalises, SentencePiece takes U+2581 for a space."""
+    if name == "qwen3":
+        return unicodedata.normalize("NFC", text)
+    return text.replace("\u2581", " ") if name == "llama2" else text
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_ids_decode_to_the_text_again(name):
     ids = minke(folder(name), TEXT)
-    want = unicodedata.normalize("NFC", TEXT) if name == "qwen3" else TEXT
-    assert minke(folder(name), ids, "--decode") == want.encode()
+    assert minke(folder(name), ids, "--decode") == read_back(name, TEXT).encode()
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_broken_utf8_decodes_to_replacement_characters(name):
     data = tokenizer_corpus.broken(7, 1_000_000)
-    want = data.decode(errors="replace")
-    if name == "qwen3":
-        want = unicodedata.normalize("NFC", want)
+    want = read_back(name, data.decode(errors="replace"))
     assert minke(folder(name), minke(folder(name), data), "--decode").decode() == want
 
 
