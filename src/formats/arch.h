@@ -88,7 +88,9 @@ int arch_from_hf_text(struct arch *a, const char *name, const char *json, uint64
  * Mistral in it), qwen2, qwen3. Asks the table of tensors for what no key says: rows of the
  * embedding, biases, a head of its own, rope factors. */
 int arch_from_gguf(struct arch *a, const struct gguf *g, const char *path, struct mk_error *err);
-/* Writes config.json text that transformers reads (for convert); caller frees. */
+/* Writes config.json text that transformers 4 and 5 read (for convert); caller frees. Rope factors
+ * of a GGUF become the llama3 scaling that they were made with. a->rope is not stated: the caller
+ * puts q and k of llama back into halves. MK_EUNSUPPORTED when config.json has no key for it. */
 int arch_to_hf(const struct arch *a, char **json, struct mk_error *err);
 /* Checks ranges and combinations; the readers above have called it. */
 int arch_check(const struct arch *a, const char *path, struct mk_error *err);

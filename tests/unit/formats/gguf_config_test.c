@@ -12,6 +12,7 @@
 #include "base/map_file.h"
 #include "formats/arch.h"
 #include "formats/gguf.h"
+#include "support/same_arch.h"
 
 #define GOLDEN "tests/golden/"
 
@@ -37,44 +38,6 @@ static struct arch read_hf(const char *name)
     if (arch_from_hf(&a, dir, &err))
         fail_msg("%s", err.text);
     return a;
-}
-
-/* All but rope, which the converters may change, and what a GGUF cannot hold. */
-static void assert_same_shape(struct arch got, struct arch want)
-{
-    assert_string_equal(got.model_type, want.model_type);
-    assert_int_equal(got.n_layers, want.n_layers);
-    assert_int_equal(got.d_model, want.d_model);
-    assert_int_equal(got.n_vocab, want.n_vocab);
-    assert_int_equal(got.attention, want.attention);
-    assert_int_equal(got.n_heads, want.n_heads);
-    assert_int_equal(got.n_kv_heads, want.n_kv_heads);
-    assert_int_equal(got.head_dim, want.head_dim);
-    assert_int_equal(got.q_lora_rank, want.q_lora_rank);
-    assert_int_equal(got.kv_lora_rank, want.kv_lora_rank);
-    assert_int_equal(got.qk_nope_dim, want.qk_nope_dim);
-    assert_int_equal(got.qk_rope_dim, want.qk_rope_dim);
-    assert_int_equal(got.v_head_dim, want.v_head_dim);
-    assert_int_equal(got.attention_bias, want.attention_bias);
-    assert_int_equal(got.qk_norm, want.qk_norm);
-    assert_int_equal(got.d_ff, want.d_ff);
-    assert_int_equal(got.n_experts, want.n_experts);
-    assert_int_equal(got.n_experts_used, want.n_experts_used);
-    assert_int_equal(got.n_shared_experts, want.n_shared_experts);
-    assert_int_equal(got.d_expert, want.d_expert);
-    assert_int_equal(got.first_k_dense, want.first_k_dense);
-    assert_int_equal(got.router, want.router);
-    assert_int_equal(got.n_group, want.n_group);
-    assert_int_equal(got.topk_group, want.topk_group);
-    assert_int_equal(got.norm_topk_prob, want.norm_topk_prob);
-    assert_true(got.routed_scaling_factor == want.routed_scaling_factor);
-    assert_true(got.rms_norm_eps == want.rms_norm_eps);
-    assert_int_equal(got.tie_word_embeddings, want.tie_word_embeddings);
-    assert_true(got.rope_theta == want.rope_theta);
-    assert_int_equal(got.max_context, want.max_context);
-    assert_int_equal(got.bos_id, want.bos_id);
-    assert_int_equal(got.n_eos_ids, want.n_eos_ids);
-    assert_int_equal(got.eos_ids[0], want.eos_ids[0]);
 }
 
 static void the_three_eras_of_deepseek2_read_alike(void **state)
