@@ -6,6 +6,9 @@
 
 /* In the order of `minke --help`: what a newcomer needs first. */
 static const struct cli_command commands[] = {
+    {"pull", "fetch a model into the local store", cmd_pull},
+    {"list", "the models of the local store", cmd_list},
+    {"remove", "take a model out of the local store", cmd_remove},
     {"tokenize", "text to token ids and back", cmd_tokenize},
     {NULL, NULL, NULL}
 };
