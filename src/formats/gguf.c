@@ -385,8 +385,8 @@ static int read_split(const struct head *h, const char *path, struct split *s, s
     if (s->count == 0) /* written by a tool that did not split */
         s->count = 1;
     if (s->count < 0 || s->count > MK_MAX_FILES || s->number < 0 || s->number >= s->count)
-        return mk_error_set(err, MK_EFORMAT, "%s: metadata 'split.count': part %" PRId64 " of %"
-                            PRId64 " is not possible", path, s->number, s->count);
+        return mk_error_set(err, MK_EFORMAT, "%s: metadata 'split.count': part number %" PRId64
+                            " (from 0) of %" PRId64 " is not possible", path, s->number, s->count);
     return 0;
 }
 
