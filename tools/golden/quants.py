@@ -1,10 +1,12 @@
-"""Random blocks of every GGUF number format minke reads, and gguf-py's dequantised values.
+"""Random blocks of every GGUF number format minke reads, and gguf-py's dequantised values; and what
+gguf-py makes of floats in the formats it can write.
 
     python tools/golden/quants.py
 
 Writes <TYPE>.bin (raw blocks of 4 rows x 512 values) and <TYPE>.f32 (the values, raw little-endian
 float32) to tests/golden/quants. Every bit pattern of the packed fields occurs; the float16 scales
-are finite, of both signs, and a few are zero or subnormal.
+are finite, of both signs, and a few are zero or subnormal. Also writes input.f32 (4 rows x 512
+values) and <TYPE>.quantised, the blocks that gguf.quants.quantize makes of it.
 """
 
 import pathlib
@@ -12,7 +14,7 @@ import zlib
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-from gguf.quants import dequantize
+from gguf.quants import dequantize, quantize
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/quants"
 ROWS, COLS = 4, 512
@@ -44,6 +46,28 @@ def half_floats(rng, n):
     return x
 
 
+def awkward_values():
+    """Weights as they are, with outliers, with blocks of zeros and of one value, and ties."""
+    rng = np.random.Generator(np.random.PCG64(7))
+    x = (rng.standard_normal((ROWS, COLS)) * 0.02).astype("<f4")
+    x[1] = rng.standard_t(2, COLS) * 0.02
+    x[2] = np.abs(x[2]) + 0.5
+    x[3, :32] = 0
+    x[3, 32:64] = 0.25
+    x[3, 64:96] = -0.25
+    x[3, 96:128] = np.arange(-16, 16) / 2  # halves of a step
+    x[3, 128:160] *= 1e-8
+    return x
+
+
+def write_quantised():
+    x = awkward_values()
+    (OUT / "input.f32").write_bytes(x.tobytes())
+    for name in ("F16", "BF16", "Q8_0", "Q4_0", "Q4_1"):
+        blocks = quantize(x, GGMLQuantizationType[name])
+        (OUT / f"{name}.quantised").write_bytes(blocks.tobytes())
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for name, offsets in SCALES.items():
@@ -69,6 +93,7 @@ def main():
         (OUT / f"{name}.bin").write_bytes(raw.tobytes())
         (OUT / f"{name}.f32").write_bytes(values.tobytes())
         print(f"{name:7} {raw.nbytes:5} bytes  max {np.abs(values).max():.4g}")
+    write_quantised()
 
 
 if __name__ == "__main__":
