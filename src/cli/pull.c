@@ -30,7 +30,6 @@ static void write_about(char *text, size_t size)
     const struct hub_known *k;
     size_t n = 0;
 
-    /* The first line break of a row ends the line before it. */
     for (size_t i = 0; (k = hub_known(i)) && n < sizeof names; i++)
         n += (size_t)snprintf(names + n, sizeof names - n, "\n  %-30s  %s, %s", k->name, k->about,
                               k->license);
