@@ -38,6 +38,8 @@ static int expect(struct json_walk *w, char c, struct mk_error *err)
 
 void json_walk_init(struct json_walk *w, const void *text, size_t bytes)
 {
+    if (!text) /* an empty file; NULL + 0 is not defined */
+        text = "";
     *w = (struct json_walk){.begin = text, .at = text, .end = (const unsigned char *)text + bytes};
 }
 
