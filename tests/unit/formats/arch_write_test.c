@@ -18,7 +18,7 @@
 static struct arch read_hf(const char *name)
 {
     char dir[256];
-    struct arch a;
+    struct arch a = {0};
     struct mk_error err = {0};
 
     snprintf(dir, sizeof dir, GOLDEN "models/%s", name);
@@ -30,7 +30,7 @@ static struct arch read_hf(const char *name)
 static struct arch read_gguf(const char *path)
 {
     struct gguf g;
-    struct arch a;
+    struct arch a = {0};
     struct mk_error err = {0};
 
     if (gguf_open(&g, path, &err) || arch_from_gguf(&a, &g, path, &err))
@@ -41,7 +41,7 @@ static struct arch read_gguf(const char *path)
 
 static struct arch written_and_read(const struct arch *a)
 {
-    struct arch back;
+    struct arch back = {0};
     struct mk_error err = {0};
     char *json;
 
