@@ -138,8 +138,7 @@ static int progress(struct loader *ld, uint64_t bytes, struct mk_error *err)
     const struct model_options *o = &ld->model->options;
 
     ld->done_bytes += bytes;
-    if (o->progress && ld->total_bytes &&
-        o->progress(o->progress_user, (double)ld->done_bytes / (double)ld->total_bytes))
+    if (o->progress && o->progress(o->progress_user, ld->done_bytes, ld->total_bytes))
         return mk_error_set(err, MK_ECANCELLED, "loading was cancelled");
     return 0;
 }

@@ -66,7 +66,8 @@ struct model_options {
     enum mk_numerics numerics;
     enum mk_mla mla;
     bool with_mtp, check_tensors;
-    int (*progress)(void *user, double fraction); /* may be NULL; other than 0 cancels */
+    /* May be NULL; a return other than 0 cancels. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
 };
 
