@@ -1,8 +1,10 @@
 /* minke.h: run DeepSeek-family language models.
  *
- * The whole interface of libminke, simple things first. A *model* is read-only and may be shared by threads. An *engine*
- * owns the threads that compute. A *session* is one mutable timeline with its cache: the tokens so far and what attention
- * remembers of them. A *request* is one answer being generated in a session.
+ * The whole interface of libminke, simple things first. A *model* is read-only, owns the threads that
+ * compute, and may be shared. A *session* is one mutable timeline with its cache: the tokens so far and
+ * what attention remembers of them. A *request* is one answer being generated in a session. Different
+ * sessions may be used from different threads, their steps run one after the other; one session
+ * belongs to one thread at a time.
  *
  *     struct mk_error err;
  *     struct mk_model *model;
@@ -74,8 +76,8 @@ struct mk_model_options {
     enum mk_mla mla;
     bool with_mtp;             /* load the multi-token-prediction block too, when the file has one */
     bool check_tensors;        /* refuse NaN and infinity in weights (reads every value) */
-    /* Called while loading, fraction 0..1; a return other than 0 cancels. May be NULL. */
-    int (*progress)(void *user, double fraction);
+    /* Called while loading, with bytes of the file; a return other than 0 cancels. May be NULL. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
 };
 struct mk_model_options mk_model_options_default(void);
@@ -153,6 +155,8 @@ void mk_session_truncate(struct mk_session *session, int32_t n);
 int mk_session_append(struct mk_session *session, const int32_t *ids, size_t n, float *logits, struct mk_error *err);
 /* Logits [n_vocab] after the last token; borrowed until the session changes. NULL when it is empty. */
 const float *mk_session_logits(const struct mk_session *session);
+/* Natural log-probability of token id under logits [n_vocab] of this model, at temperature 1. */
+float mk_logprob(struct mk_model *model, const float *logits, int32_t id);
 /* One step for many sessions of one model: appends ids[i] to sessions[i]. Each result is what it would be alone. */
 int mk_sessions_step(struct mk_session *const *sessions, const int32_t *ids, size_t n_sessions, struct mk_error *err);
 /* A checksummed file that only the same model and options restore. */
