@@ -3,8 +3,8 @@
  * A query vector is one row of one query head. Vectors that read the same kv head are walked
  * together as a tile, so that the work of bringing a block of keys is shared:
  *
- *            positions 0      64     128            512                    a part
- *                      |block |block | ...          |block | ...           512 keys
+ *            positions 0      64     128            256                    a part
+ *                      |block |block | ...          |block | ...           256 keys
  *   tile: rows x heads |======|======|==============|===|
  *                      online softmax, in order     a fresh start, then merged in order
  *
@@ -19,7 +19,7 @@
 #include "kernels/cpu/exp_poly.h"
 #include "kernels/cpu/vector_rows.h"
 
-#define KEY_PART 512            /* a multiple of MK_KEY_BLOCK */
+#define KEY_PART 256            /* a multiple of MK_KEY_BLOCK */
 #define TILE_VECTORS 64         /* at most */
 #define TILE_BYTES (128 * 1024) /* queries and sums of a tile: a part of a core's second cache */
 #define PARTS_BYTES ((int64_t)1 << 26) /* of unmerged parts */
@@ -38,7 +38,7 @@ struct tile {
     int32_t row, n_rows;   /* of the sequence */
     int32_t head, n_heads; /* query heads; all read kv_head */
     int32_t kv_head;
-    int32_t part, n_parts; /* the parts of the keys that this task walks */
+    int32_t part, n_parts; /* one part of the keys, or all of them (by_part) */
 };
 
 /* Memory of one worker. */
@@ -63,7 +63,9 @@ struct attend {
     int32_t n_seqs, tile_rows, tile_heads, tile_vectors;
     int32_t acc_stride;
     int32_t max_parts;  /* of any sequence */
-    struct state parts; /* [row, head, part] when tasks are parts, else NULLs */
+    bool by_part;       /* a tile is one part of the keys, not all of them */
+    int64_t task_tiles; /* consecutive tiles that one task takes */
+    struct state parts; /* [row, head, part] if by_part */
 };
 
 /* The keys of one block that the rows of a tile see, relative to the block. */
@@ -109,6 +111,13 @@ static const float *load_slice(const struct attend *a, const unsigned char *rows
     return copy;
 }
 
+/* Asks for the rows of the next block while this one is worked on. */
+static void prefetch_rows(const struct attend *a, const unsigned char *rows, int32_t n_keys)
+{
+    for (int64_t at = 0; at < n_keys * a->row_bytes; at += 64)
+        __builtin_prefetch(rows + at, 0, 2);
+}
+
 /* Packs the block's keys and returns its values. In MLA the values are a part of the keys: they are
  * converted once. */
 static const float *load_block(const struct attend *a, const struct tile *tile,
@@ -119,9 +128,13 @@ static const float *load_block(const struct attend *a, const struct tile *tile,
     const unsigned char *rows = (const unsigned char *)tile->seq->rows + block * a->row_bytes;
     int32_t k_at = s->k_offset + tile->kv_head * s->k_stride;
     int32_t v_at = s->v_offset + tile->kv_head * s->v_stride;
+    int32_t n_ahead = tile->seq->position + tile->seq->n_rows - block - MK_KEY_BLOCK;
+    const float *keys;
     int64_t k_stride;
-    const float *keys = load_slice(a, rows, n_keys, k_at, s->d_k, w->keys, &k_stride);
 
+    if (a->by_part && tile->head == 0) /* for the heads that come next, too */
+        prefetch_rows(a, rows + MK_KEY_BLOCK * a->row_bytes, min32(MK_KEY_BLOCK, n_ahead));
+    keys = load_slice(a, rows, n_keys, k_at, s->d_k, w->keys, &k_stride);
     a->rows->pack_keys(w->panels, keys, k_stride, n_keys, s->d_k);
     if (v_at >= k_at && v_at + s->d_v <= k_at + s->d_k) {
         *v_stride = k_stride;
@@ -277,11 +290,8 @@ static void gather_queries(const struct attend *a, const struct tile *tile, cons
 }
 
 /* All parts of a tile, merged as they come. */
-static void tile_task(void *context, int64_t task, int worker)
+static void run_whole(const struct attend *a, const struct tile *tile, const struct work *w)
 {
-    const struct attend *a = context;
-    const struct tile *tile = &a->tiles[task];
-    const struct work *w = &a->work[worker];
     int32_t n = tile->n_rows * tile->n_heads;
 
     gather_queries(a, tile, w);
@@ -299,12 +309,8 @@ static void tile_task(void *context, int64_t task, int worker)
 }
 
 /* One part of a tile, kept for merge_task. */
-static void part_task(void *context, int64_t task, int worker)
+static void run_part(const struct attend *a, const struct tile *tile, const struct work *w)
 {
-    const struct attend *a = context;
-    const struct tile *tile = &a->tiles[task];
-    const struct work *w = &a->work[worker];
-
     gather_queries(a, tile, w);
     walk_part(a, tile, w, &w->part, tile->part);
     for (int32_t m = 0; m < tile->n_rows * tile->n_heads; m++) {
@@ -317,6 +323,17 @@ static void part_task(void *context, int64_t task, int worker)
         memcpy(a->parts.acc + i * a->acc_stride, w->part.acc + (int64_t)m * a->acc_stride,
                (size_t)a->shape->d_v * sizeof(float));
     }
+}
+
+static void run_tiles(void *context, int64_t task, int worker)
+{
+    const struct attend *a = context;
+
+    for (int64_t i = task * a->task_tiles; i < (task + 1) * a->task_tiles; i++)
+        if (a->by_part)
+            run_part(a, &a->tiles[i], &a->work[worker]);
+        else
+            run_whole(a, &a->tiles[i], &a->work[worker]);
 }
 
 /* Merges the parts of one head of all rows into part 0 and writes the result. */
@@ -377,11 +394,23 @@ static void choose_tile(struct attend *a, int n_threads)
     a->tile_vectors = a->tile_rows * a->tile_heads;
 }
 
-/* Tiles of the sequence's last rows first: they see the most keys. */
-static void list_tiles(struct attend *a, bool by_part)
+/* The tiles of some rows, one for each chunk of query heads. */
+static void list_heads(struct attend *a, struct tile t)
 {
     const struct attend_shape *s = a->shape;
     int32_t group = s->n_heads / s->n_kv_heads;
+
+    for (t.head = 0; t.head < s->n_heads; t.head += t.n_heads) {
+        t.kv_head = t.head / group;
+        t.n_heads = min32(a->tile_heads, (t.kv_head + 1) * group - t.head);
+        a->tiles[a->n_tiles++] = t;
+    }
+}
+
+/* A sequence's last rows first: they see the most keys. Part by part, so that the heads of a part
+ * follow one another while its rows are in the cache. */
+static void list_tiles(struct attend *a)
+{
     int64_t row_index = 0;
 
     a->n_tiles = 0;
@@ -389,21 +418,14 @@ static void list_tiles(struct attend *a, bool by_part)
         const struct attend_seq *seq = &a->seqs[i];
         int32_t row = (int32_t)ceil_div(seq->n_rows, a->tile_rows) * a->tile_rows;
 
-        while ((row -= a->tile_rows) >= 0)
-            for (int32_t head = 0; head < s->n_heads; head += a->tile_heads) {
-                struct tile t = {.seq = seq,
-                                 .row_index = row_index + row,
-                                 .row = row,
-                                 .n_rows = min32(a->tile_rows, seq->n_rows - row),
-                                 .head = head,
-                                 .kv_head = head / group};
+        while ((row -= a->tile_rows) >= 0) {
+            struct tile t = {.seq = seq, .row_index = row_index + row, .row = row};
 
-                t.n_heads = min32(a->tile_heads, (t.kv_head + 1) * group - head);
-                t.n_parts = (int32_t)ceil_div(seq->position + row + t.n_rows, KEY_PART);
-                for (; t.part < (by_part ? t.n_parts : 1); t.part++)
-                    a->tiles[a->n_tiles++] = t;
-                head -= a->tile_heads - t.n_heads; /* the next tile starts where this one ends */
-            }
+            t.n_rows = min32(a->tile_rows, seq->n_rows - row);
+            t.n_parts = (int32_t)ceil_div(seq->position + row + t.n_rows, KEY_PART);
+            for (; t.part < (a->by_part ? t.n_parts : 1); t.part++)
+                list_heads(a, t);
+        }
     }
 }
 
@@ -442,23 +464,33 @@ static int take_work(const struct attend *a, struct work *w, struct arena *arena
     return code;
 }
 
-/* Divides the work and takes its memory; *by_part says whether tasks are parts. */
-static int plan(struct attend *a, struct arena *arena, int n_threads, bool *by_part,
-                struct mk_error *err)
+/* Parts are tasks of their own where rows are few: then threads would be idle, and all heads of a
+ * part should pass while its rows are in the cache. */
+static void choose_parts(struct attend *a, int n_threads)
 {
-    int64_t n_tiles, n_parts;
+    int64_t n_tiles = count_tiles(a), n_chunks;
+    int64_t n_parts = a->n_rows * a->shape->n_heads * a->max_parts;
+
+    a->by_part = a->max_parts > 1 && (n_tiles < 4 * n_threads || a->n_rows <= 8 * a->n_seqs) &&
+                 n_parts * a->acc_stride * (int64_t)sizeof(float) <= PARTS_BYTES;
+    n_chunks =
+        a->shape->n_kv_heads * ceil_div(a->shape->n_heads / a->shape->n_kv_heads, a->tile_heads);
+    a->task_tiles = a->by_part && n_tiles / n_chunks * a->max_parts >= 4 * n_threads ? n_chunks : 1;
+}
+
+/* Divides the work and takes its memory. */
+static int plan(struct attend *a, struct arena *arena, int n_threads, struct mk_error *err)
+{
+    int64_t n_parts = a->n_rows * a->shape->n_heads * a->max_parts;
     int code;
 
     choose_tile(a, n_threads);
-    n_tiles = count_tiles(a);
-    n_parts = a->n_rows * a->shape->n_heads * a->max_parts;
-    *by_part = n_threads > 1 && a->max_parts > 1 && n_tiles < 4 * n_threads &&
-               n_parts * a->acc_stride * (int64_t)sizeof(float) <= PARTS_BYTES;
-    code = arena_take(arena, &a->tiles, (size_t)(n_tiles * (*by_part ? a->max_parts : 1)),
+    choose_parts(a, n_threads);
+    code = arena_take(arena, &a->tiles, (size_t)(count_tiles(a) * (a->by_part ? a->max_parts : 1)),
                       sizeof *a->tiles, err);
-    if (!code && *by_part)
+    if (!code && a->by_part)
         code = take_state(a, &a->parts, n_parts, arena, err);
-    if (!code && *by_part) /* early rows have fewer parts than late ones: nothing seen */
+    if (!code && a->by_part) /* early rows have fewer parts than late ones: nothing seen */
         memset(a->parts.sum, 0, (size_t)n_parts * sizeof *a->parts.sum);
     if (!code)
         code = arena_take(arena, &a->work, (size_t)n_threads, sizeof *a->work, err);
@@ -468,8 +500,24 @@ static int plan(struct attend *a, struct arena *arena, int n_threads, bool *by_p
     for (int i = 0; !code && i < n_threads; i++)
         code = take_work(a, &a->work[i], arena, err);
     if (!code)
-        list_tiles(a, *by_part);
+        list_tiles(a);
     return code;
+}
+
+static void run_tasks(struct compute *c, struct attend *a, int n_threads)
+{
+    int64_t n_tasks = a->n_tiles / a->task_tiles;
+
+    if (n_threads > 1) {
+        exec_run(c->ex, n_tasks, run_tiles, a);
+        if (a->by_part)
+            exec_run(c->ex, a->shape->n_heads, merge_task, a);
+        return;
+    }
+    for (int64_t i = 0; i < n_tasks; i++)
+        run_tiles(a, i, 0);
+    for (int32_t head = 0; a->by_part && head < a->shape->n_heads; head++)
+        merge_task(a, head, 0);
 }
 
 static int attend(struct compute *c, const struct attend_shape *shape,
@@ -483,7 +531,6 @@ static int attend(struct compute *c, const struct attend_shape *shape,
                        .row_bytes = kv_row_bytes(shape->row_dtype, shape->row_dim)};
     int64_t n_keys = 0;
     int n_threads = exec_n_threads(c->ex);
-    bool by_part;
     int code;
 
     a.acc_stride = (shape->d_v + 15) / 16 * 16;
@@ -499,17 +546,10 @@ static int attend(struct compute *c, const struct attend_shape *shape,
     if (n_keys * shape->n_heads * (shape->d_k + shape->d_v) < SMALL_WORK)
         n_threads = 1;
     arena_reset(&c->scratch);
-    code = plan(&a, &c->scratch, n_threads, &by_part, err);
+    code = plan(&a, &c->scratch, n_threads, err);
     if (code)
         return mk_error_wrap(err, "attention");
-    if (n_threads == 1) {
-        for (int64_t i = 0; i < a.n_tiles; i++)
-            tile_task(&a, i, 0);
-        return 0;
-    }
-    exec_run(c->ex, a.n_tiles, by_part ? part_task : tile_task, &a);
-    if (by_part)
-        exec_run(c->ex, shape->n_heads, merge_task, &a);
+    run_tasks(c, &a, n_threads);
     return 0;
 }
 
