@@ -92,7 +92,7 @@ $(B)/obj/tests/%.o: tests/%.c | $(B)/libraries
 $(B)/obj/simde/%.o: %.c | $(B)/libraries
 	@mkdir -p $(@D)
 	@echo "  CC    $< (SIMDe)"
-	$(Q)$(CC) $(ALL_CFLAGS) -DMK_SIMDE -mavx2 -mfma -mf16c -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(filter-out -fsanitize=% -fno-sanitize%,$(ALL_CFLAGS)) -DMK_SIMDE -Wno-psabi -Wno-pass-failed -mavx2 -mfma -mf16c -MMD -MP -c $< -o $@
 
 $(B)/libminke.a: $(OBJ)
 	@rm -f $@

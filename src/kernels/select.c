@@ -51,11 +51,18 @@ void kernels_fill_avx2(struct kernels *k)
     attention_fill_avx2(k);
     matmul_fill_avx2(k);
 }
+
+void kernels_fill_avx512(struct kernels *k)
+{
+    snprintf(k->name, sizeof k->name, "avx512");
+    vector_fill_avx512(k);
+    attention_fill_avx512(k);
+}
 #endif
 
 static enum level best_level(const struct cpu_features *f)
 {
-    return f->avx2 ? LEVEL_AVX2 : LEVEL_REF;
+    return f->avx512 ? LEVEL_AVX512 : f->avx2 ? LEVEL_AVX2 : LEVEL_REF;
 }
 
 static int choose_level(enum level *level, const char *cpu, const struct cpu_features *f,
@@ -83,6 +90,8 @@ static void fill_table(struct kernels *k, enum level level, const struct cpu_fea
 #if defined(__x86_64__)
     if (level >= LEVEL_AVX2)
         kernels_fill_avx2(k);
+    if (level >= LEVEL_AVX512)
+        kernels_fill_avx512(k);
 #endif
 }
 
@@ -102,6 +111,12 @@ int compute_init(struct compute *c, const char *cpu, int n_threads, struct mk_er
         return mk_error_memory(err, sizeof *c->table);
     fill_table(c->table, level, &f);
     c->k = c->table;
+    if (kernels_missing(c->k)) {
+        code = mk_error_set(err, MK_EINTERNAL, "%s has no operation '%s'", c->table->name,
+                            kernels_missing(c->k));
+        compute_release(c);
+        return code;
+    }
     code = exec_create(&c->ex, n_threads ? n_threads : exec_cores(), err);
     if (code) {
         compute_release(c);

@@ -8,11 +8,28 @@ static bool has_avx2(const struct cpu_features *f)
 {
     return f->avx2;
 }
+
+static bool has_avx512(const struct cpu_features *f)
+{
+    return f->avx512;
+}
+
+/* The same sources compiled with MK_SIMDE (x86/simd.h). */
+void vector_fill_avx512_simde(struct kernels *k);
+void attention_fill_avx512_simde(struct kernels *k);
+
+static void fill_avx512_simde(struct kernels *k)
+{
+    vector_fill_avx512_simde(k);
+    attention_fill_avx512_simde(k);
+}
 #endif
 
 const struct check_variant check_variants[] = {
 #if defined(__x86_64__)
     {"avx2", has_avx2, kernels_fill_avx2, false},
+    {"avx512", has_avx512, kernels_fill_avx512, false},
+    {"avx512-simde", has_avx2, fill_avx512_simde, true},
 #endif
     {0},
 };

@@ -14,6 +14,7 @@
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 #pragma GCC diagnostic pop
+#include "kernels/cpu/x86/simde_missing.h"
 #define vector_fill_avx512 vector_fill_avx512_simde
 #define attention_fill_avx512 attention_fill_avx512_simde
 #define matmul_fill_avx512 matmul_fill_avx512_simde
@@ -23,15 +24,19 @@
 #include <immintrin.h>
 #endif
 
-/* Before a loop with a constant count over registers: gcc must unroll it, or the array that stands
- * for the registers becomes memory. clang does so by itself. */
-#if defined(__clang__)
+/* MK_UNROLL stands before a loop with a constant count over registers: gcc must unroll it, or the
+ * array that stands for the registers becomes memory; clang does so by itself. MK_INLINE marks the
+ * bodies of tiles, called with constant sizes: one copy for each. Neither is of use in emulation,
+ * where they would only cost minutes of compilation. */
+#if defined(MK_SIMDE) || defined(__clang__)
 #define MK_UNROLL
 #else
 #define MK_UNROLL _Pragma("GCC unroll 16")
 #endif
-
-/* For the bodies of tiles: called with constant sizes, one copy for each. */
+#if defined(MK_SIMDE)
+#define MK_INLINE static
+#else
 #define MK_INLINE static inline __attribute__((always_inline))
+#endif
 
 #endif
