@@ -66,6 +66,7 @@ struct check_op {
     void (*bench)(struct bench *b, struct compute *c); /* or NULL */
 };
 /* Each ends with an entry whose name is NULL. */
+extern const struct check_op matmul_checks[];
 extern const struct check_op vector_checks[];
 extern const struct check_op attention_checks[];
 

@@ -4,6 +4,7 @@
 
 #include "kernelcheck/check.h"
 #include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
 
 static const struct vector_rows *vectors(void)
@@ -103,6 +104,67 @@ static void values(float *acc, int64_t acc_stride, const float *p, const float *
     attentions()->values(acc, acc_stride, p, factor, n_q, v, v_stride, d, n_keys - 1);
 }
 
+static const struct matmul_rows *products(void)
+{
+    struct kernels k;
+
+    matmul_fill_ref(&k);
+    return k.matmul_rows;
+}
+
+/* Every scale a little large: all block types are wrong. */
+static void quantise(struct x_block *out, int64_t block_stride, const float *x, int32_t n_blocks)
+{
+    products()->quantise(out, block_stride, x, n_blocks);
+    for (int32_t b = 0; b < n_blocks; b++)
+        out[b * block_stride].d *= 1.000001f;
+}
+
+/* One unit in the last place of one output: bits are compared. */
+static void nudge(enum dtype type, float *acc, const unsigned char *panel, int32_t n_in,
+                  int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
+{
+    products()->plain[type](acc, panel, n_in, block_in, x, x_stride, n_rows);
+    acc[0] = nextafterf(acc[0], INFINITY);
+}
+
+static void f32(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
+                const float *x, int64_t x_stride, int32_t n_rows)
+{
+    nudge(MK_F32, acc, panel, n_in, block_in, x, x_stride, n_rows);
+}
+
+static void f16(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
+                const float *x, int64_t x_stride, int32_t n_rows)
+{
+    nudge(MK_F16, acc, panel, n_in, block_in, x, x_stride, n_rows);
+}
+
+static void bf16(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
+                 const float *x, int64_t x_stride, int32_t n_rows)
+{
+    nudge(MK_BF16, acc, panel, n_in, block_in, x, x_stride, n_rows);
+}
+
+static void fp8(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
+                const float *x, int64_t x_stride, int32_t n_rows)
+{
+    nudge(MK_F8_E4M3, acc, panel, n_in, block_in, x, x_stride, n_rows);
+}
+
+static void plant_products(struct kernels *k)
+{
+    static struct matmul_rows wrong;
+
+    wrong = *products();
+    wrong.quantise = quantise;
+    wrong.plain[MK_F32] = f32;
+    wrong.plain[MK_F16] = f16;
+    wrong.plain[MK_BF16] = bf16;
+    wrong.plain[MK_F8_E4M3] = fp8;
+    k->matmul_rows = &wrong;
+}
+
 static void plant(struct kernels *k)
 {
     static const struct vector_rows wrong_vectors = {
@@ -112,6 +174,7 @@ static void plant(struct kernels *k)
 
     k->vector_rows = &wrong_vectors;
     k->attention_rows = &wrong_attention;
+    plant_products(k);
 }
 
 const struct check_variant planted_variant = {"planted", NULL, plant, true};

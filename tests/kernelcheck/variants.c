@@ -1,9 +1,25 @@
 /* variants.c: which tables are checked. */
 #include "kernelcheck/check.h"
 #include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
 
 #if defined(__x86_64__)
+/* Matrix products compiled with MK_SIMDE (x86/simd.h). */
+void matmul_fill_avx512_simde(struct kernels *k);
+void matmul_fill_vnni_simde(struct kernels *k);
+void matmul_fill_bf16_simde(struct kernels *k);
+
+static bool has_vnni(const struct cpu_features *f)
+{
+    return f->avx512_vnni;
+}
+
+static bool has_bf16(const struct cpu_features *f)
+{
+    return f->avx512_bf16;
+}
+
 static bool has_avx2(const struct cpu_features *f)
 {
     return f->avx2;
@@ -27,6 +43,11 @@ static void fill_avx512_simde(struct kernels *k)
 
 const struct check_variant check_variants[] = {
 #if defined(__x86_64__)
+    {"vnni", has_vnni, matmul_fill_vnni, false},
+    {"bf16", has_bf16, matmul_fill_bf16, false},
+    {"vnni-simde", has_avx2, matmul_fill_vnni_simde, true},
+    {"bf16-simde", has_avx2, matmul_fill_bf16_simde, true},
+    {"matmul-avx512-simde", has_avx2, matmul_fill_avx512_simde, true},
     {"avx2", has_avx2, kernels_fill_avx2, false},
     {"avx512", has_avx512, kernels_fill_avx512, false},
     {"avx512-simde", has_avx2, fill_avx512_simde, true},

@@ -10,7 +10,6 @@
 #include <math.h>
 
 #include "kernels/cpu/x86/matmul_x86.h"
-#include "kernels/cpu/x86/simd.h"
 
 #define TILE 4
 
@@ -425,74 +424,74 @@ MK_INLINE void panel_of(enum dtype type, int32_t n_parts, int32_t head_bytes, in
     }
 }
 
-static void q8_0(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q8_0_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q8_0, 1, 32, 512, acc, panel, n, x, n_rows);
 }
 
-static void q4_0(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q4_0_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q4_0, 1, 32, 256, acc, panel, n, x, n_rows);
 }
 
-static void q4_1(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q4_1_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q4_1, 1, 64, 256, acc, panel, n, x, n_rows);
 }
 
-static void q5_0(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q5_0_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q5_0, 1, 32, 320, acc, panel, n, x, n_rows);
 }
 
-static void q5_1(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q5_1_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q5_1, 1, 64, 320, acc, panel, n, x, n_rows);
 }
 
-static void q2_k(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q2_k_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q2_K, 8, 320, 128, acc, panel, n, x, n_rows);
 }
 
-static void q3_k(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q3_k_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q3_K, 8, 224, 192, acc, panel, n, x, n_rows);
 }
 
-static void q4_k(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q4_k_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q4_K, 8, 256, 256, acc, panel, n, x, n_rows);
 }
 
-static void q5_k(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q5_k_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q5_K, 8, 256, 320, acc, panel, n, x, n_rows);
 }
 
-static void q6_k(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                 int32_t n_rows)
+void matmul_q6_k_avx2(float *acc, const unsigned char *panel, int32_t n,
+                      const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_Q6_K, 8, 288, 384, acc, panel, n, x, n_rows);
 }
 
-static void iq4_nl(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                   int32_t n_rows)
+void matmul_iq4_nl_avx2(float *acc, const unsigned char *panel, int32_t n,
+                        const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_IQ4_NL, 1, 32, 256, acc, panel, n, x, n_rows);
 }
 
-static void iq4_xs(float *acc, const unsigned char *panel, int32_t n, const struct x_block *x,
-                   int32_t n_rows)
+void matmul_iq4_xs_avx2(float *acc, const unsigned char *panel, int32_t n,
+                        const struct x_block *x, int32_t n_rows)
 {
     panel_of(MK_IQ4_XS, 8, 128, 256, acc, panel, n, x, n_rows);
 }
@@ -566,9 +565,7 @@ void matmul_quantise_avx2(struct x_block *out, int64_t block_stride, const float
 
 static const struct matmul_rows rows = {
     .quantise = matmul_quantise_avx2,
-    .blocks = {[MK_Q8_0] = q8_0, [MK_Q4_0] = q4_0, [MK_Q4_1] = q4_1, [MK_Q5_0] = q5_0,
-               [MK_Q5_1] = q5_1, [MK_Q2_K] = q2_k, [MK_Q3_K] = q3_k, [MK_Q4_K] = q4_k,
-               [MK_Q5_K] = q5_k, [MK_Q6_K] = q6_k, [MK_IQ4_NL] = iq4_nl, [MK_IQ4_XS] = iq4_xs},
+    .blocks = MATMUL_BLOCKS_AVX2,
     .plain = {[MK_F32] = matmul_f32_avx2, [MK_F16] = matmul_f16_avx2,
               [MK_BF16] = matmul_bf16_avx2, [MK_F8_E4M3] = matmul_fp8_avx2},
 };

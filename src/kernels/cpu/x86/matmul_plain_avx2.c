@@ -4,7 +4,6 @@
  * and tiles of 6 rows x 16 outputs hold their twelve sums in registers. One row: weights are
  * widened in registers. Both add in the order of the inputs. */
 #include "kernels/cpu/x86/matmul_x86.h"
-#include "kernels/cpu/x86/simd.h"
 
 #define TILE 6
 #define DEPTH 128 /* even: bf16 comes in pairs of inputs */
