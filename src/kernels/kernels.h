@@ -36,7 +36,8 @@ struct compute {
     struct kernels *table; /* owned */
 };
 /* cpu: "ref", "avx2", "avx512" lower the machine, NULL takes the best; a machine that lacks it is
- * MK_EUNSUPPORTED. n_threads 0: one a core. */
+ * MK_EUNSUPPORTED. "avx512-bf16" is taken only when asked for: it rounds the activations that meet
+ * bf16 weights to bf16, an error of 2^-8 of the sum of |terms|. n_threads 0: one a core. */
 int compute_init(struct compute *c, const char *cpu, int n_threads, struct mk_error *err);
 void compute_release(struct compute *c);
 
@@ -44,7 +45,7 @@ void compute_release(struct compute *c);
 
 /* out[t, r] = bias[r] + sum over k of x[t, k] * w[r, k], k ascending. Where w is quantised the row
  * of x is first rounded to int8 in blocks of 32 (scale = max|x| / 127, round to nearest even) and
- * products are exact integers inside a block. */
+ * products are exact integers inside a block; cpu/matmul_rows.h defines the sum to the bit. */
 struct matmul_job {
     const struct packed *w; /* [r, k] */
     const float *bias;      /* [r] or NULL; added after the sum */

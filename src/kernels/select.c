@@ -13,8 +13,9 @@
 /* Bound on the inside of one operation: rounded rows of a large prefill, tiles of attention. */
 #define SCRATCH_MAX_BYTES ((size_t)4 << 30)
 
-enum level { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512, N_LEVELS };
-static const char *const level_names[N_LEVELS] = {"ref", "avx2", "avx512"};
+/* The last rounds activations for bf16 weights, so it is taken when asked for, never by itself. */
+enum level { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512, LEVEL_BF16, N_LEVELS };
+static const char *const level_names[N_LEVELS] = {"ref", "avx2", "avx512", "avx512-bf16"};
 
 const char *kernels_missing(const struct kernels *k)
 {
@@ -57,6 +58,7 @@ void kernels_fill_avx512(struct kernels *k)
     snprintf(k->name, sizeof k->name, "avx512");
     vector_fill_avx512(k);
     attention_fill_avx512(k);
+    matmul_fill_avx512(k);
 }
 #endif
 
@@ -73,14 +75,15 @@ static int choose_level(enum level *level, const char *cpu, const struct cpu_fea
         return 0;
     for (int i = 0; i < N_LEVELS; i++)
         if (!strcmp(cpu, level_names[i])) {
-            if (i > (int)*level)
+            if (i == LEVEL_BF16 ? !f->avx512_bf16 : i > (int)*level)
                 return mk_error_set(err, MK_EUNSUPPORTED,
                                     "this machine has no %s; the best it has is %s", cpu,
                                     level_names[*level]);
             *level = (enum level)i;
             return 0;
         }
-    return mk_error_set(err, MK_EINVAL, "cpu is '%.32s'; it must be ref, avx2 or avx512", cpu);
+    return mk_error_set(err, MK_EINVAL,
+                        "cpu is '%.32s'; it must be ref, avx2, avx512 or avx512-bf16", cpu);
 }
 
 static void fill_table(struct kernels *k, enum level level, const struct cpu_features *f)
@@ -92,6 +95,12 @@ static void fill_table(struct kernels *k, enum level level, const struct cpu_fea
         kernels_fill_avx2(k);
     if (level >= LEVEL_AVX512)
         kernels_fill_avx512(k);
+    if (level >= LEVEL_AVX512 && f->avx512_vnni)
+        matmul_fill_vnni(k);
+    if (level == LEVEL_BF16) {
+        snprintf(k->name, sizeof k->name, "avx512-bf16");
+        matmul_fill_bf16(k);
+    }
 #endif
 }
 

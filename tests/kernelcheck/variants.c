@@ -5,10 +5,15 @@
 #include "kernels/cpu/vector_rows.h"
 
 #if defined(__x86_64__)
-/* Matrix products compiled with MK_SIMDE (x86/simd.h). */
-void matmul_fill_avx512_simde(struct kernels *k);
-void matmul_fill_vnni_simde(struct kernels *k);
-void matmul_fill_bf16_simde(struct kernels *k);
+static bool has_avx2(const struct cpu_features *f)
+{
+    return f->avx2;
+}
+
+static bool has_avx512(const struct cpu_features *f)
+{
+    return f->avx512;
+}
 
 static bool has_vnni(const struct cpu_features *f)
 {
@@ -20,37 +25,30 @@ static bool has_bf16(const struct cpu_features *f)
     return f->avx512_bf16;
 }
 
-static bool has_avx2(const struct cpu_features *f)
-{
-    return f->avx2;
-}
-
-static bool has_avx512(const struct cpu_features *f)
-{
-    return f->avx512;
-}
-
 /* The same sources compiled with MK_SIMDE (x86/simd.h). */
 void vector_fill_avx512_simde(struct kernels *k);
 void attention_fill_avx512_simde(struct kernels *k);
+void matmul_fill_avx512_simde(struct kernels *k);
+void matmul_fill_vnni_simde(struct kernels *k);
+void matmul_fill_bf16_simde(struct kernels *k);
 
 static void fill_avx512_simde(struct kernels *k)
 {
     vector_fill_avx512_simde(k);
     attention_fill_avx512_simde(k);
+    matmul_fill_avx512_simde(k);
 }
 #endif
 
 const struct check_variant check_variants[] = {
 #if defined(__x86_64__)
-    {"vnni", has_vnni, matmul_fill_vnni, false},
-    {"bf16", has_bf16, matmul_fill_bf16, false},
-    {"vnni-simde", has_avx2, matmul_fill_vnni_simde, true},
-    {"bf16-simde", has_avx2, matmul_fill_bf16_simde, true},
-    {"matmul-avx512-simde", has_avx2, matmul_fill_avx512_simde, true},
     {"avx2", has_avx2, kernels_fill_avx2, false},
     {"avx512", has_avx512, kernels_fill_avx512, false},
     {"avx512-simde", has_avx2, fill_avx512_simde, true},
+    {"vnni", has_vnni, matmul_fill_vnni, false},
+    {"vnni-simde", has_avx2, matmul_fill_vnni_simde, true},
+    {"bf16", has_bf16, matmul_fill_bf16, false},
+    {"bf16-simde", has_avx2, matmul_fill_bf16_simde, true},
 #endif
     {0},
 };
