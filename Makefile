@@ -169,9 +169,11 @@ test-peers:  ## compare with other programs; needs Python and npm
 	@$(SUBMAKE) all build/peers-venv/ready build/peers-npm/ready
 	build/peers-venv/bin/python -m pytest -q tests/peers
 
-bench: all $(BENCH_BIN) $(KERNELCHECK)  ## run the benchmark programs
+bench: all $(BENCH_BIN) $(KERNELCHECK)  ## measure kernels, then speed beside llama.cpp
 	@$(KERNELCHECK) --bench
 	@for b in $(BENCH_BIN); do echo "== $$b"; "$$b" || exit 1; done
+	@$(B)/minke list --has smollm2 || $(B)/minke pull smollm2
+	@python3 bench/speed.py
 
 fuzz:  ## fuzz every format FUZZ_SECONDS (60) each; needs clang
 	@$(SUBMAKE) FUZZ=1 fuzzers
