@@ -8,6 +8,7 @@
 
 #ifdef MK_SIMDE
 #define SIMDE_ENABLE_NATIVE_ALIASES
+#define SIMDE_NO_CHECK_IMMEDIATE_CONSTANT /* shifts are constant only once loops are unrolled */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #include <simde/x86/avx512.h>
