@@ -1,162 +1,232 @@
-/* chat.c: the table of prompt encodings, and what turns their pieces into text or ids. */
+/* chat.c: the table of prompt formats, how one is recognised, and the two ways out: text, ids. */
+#include "tokenizer/chat.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "tokenizer/chat_pieces.h"
 
-#define MAX_PROMPT_BYTES ((size_t)1 << 30)
+/* ---- the table ------------------------------------------------------------------------------- */
 
+/* Read from above: the first row that fits wins. Fragments hold no newline, which some files write
+ * as a backslash and an n. */
 static const struct chat_format formats[] = {
-    {.name = "smollm",
-     .write = chat_write_smollm,
-     .has = {"<|im_start|>", "named SmolLM, trained by Hugging Face"}},
+    {
+        .name = "smollm2",
+        .has = {"messages[0]['role'] != 'system'",
+                "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>",
+                "{{'<|im_start|>' + message['role'] + '"},
+        .lacks = {"tools"},
+        .eos = "<|im_end|>",
+        .system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+        .render = chat_render_chatml,
+    },
+    {
+        .name = "qwen2",
+        .has = {"messages[0]['role'] != 'system'", "You are a helpful assistant.<|im_end|>",
+                "{{'<|im_start|>' + message['role'] + '"},
+        .lacks = {"tools"},
+        .eos = "<|im_end|>",
+        .system = "You are a helpful assistant.",
+        .render = chat_render_chatml,
+    },
+    {
+        .name = "qwen3",
+        .has = {"<|im_start|>", "<tools></tools>", "multi_step_tool", "reasoning_content",
+                "enable_thinking is false"},
+        .eos = "<|im_end|>",
+        .thinks = true,
+        .takes_tools = true,
+        .render = chat_render_qwen3,
+    },
+    {
+        .name = "qwen2.5",
+        .has = {"<|im_start|>", "<tools></tools>", "You are Qwen, created by Alibaba Cloud.",
+                "tool_call.arguments | tojson"},
+        .lacks = {"reasoning_content", "<think>"},
+        .eos = "<|im_end|>",
+        .takes_tools = true,
+        .system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+        .render = chat_render_qwen25,
+    },
+    {
+        .name = "chatml",
+        .has = {"'<|im_start|>' + message['role'] + '", "message['content'] + '<|im_end|>'"},
+        .lacks = {"messages[0]", "tools", "bos_token", "think"},
+        .eos = "<|im_end|>",
+        .render = chat_render_chatml,
+    },
 };
-enum { N_FORMATS = sizeof formats / sizeof *formats };
 
-/* ---- Recognition ---------------------------------------------------------------------------- */
+enum { N_FORMATS = sizeof formats / sizeof *formats, MAX_PROMPT_BYTES = 1 << 30 };
 
-static bool holds(const struct vocab_text *text, const char *fragment)
+static bool fits(const struct chat_format *f, struct vocab_text template, const char *model_type)
 {
-    return memmem(text->data, text->n, fragment, strlen(fragment)) != NULL;
-}
-
-static bool agrees(const struct chat_format *f, const struct vocab_text *template)
-{
+    if (f->model_type && (!model_type || !strstr(model_type, f->model_type)))
+        return false;
     for (size_t i = 0; i < sizeof f->has / sizeof *f->has && f->has[i]; i++)
-        if (!holds(template, f->has[i]))
+        if (!memmem(template.data, template.n, f->has[i], strlen(f->has[i])))
             return false;
-    return !f->has_not || !holds(template, f->has_not);
+    for (size_t i = 0; i < sizeof f->lacks / sizeof *f->lacks && f->lacks[i]; i++)
+        if (memmem(template.data, template.n, f->lacks[i], strlen(f->lacks[i])))
+            return false;
+    return true;
 }
 
 const struct chat_format *chat_format_for(const struct tokenizer *t, const char *model_type)
 {
-    const struct vocab_text *template = &tokenizer_vocab(t)->chat_template;
+    struct vocab_text template = tokenizer_vocab(t)->chat_template;
 
-    (void)model_type;
-    for (int i = 0; i<N_FORMATS &&template->n> 0; i++)
-        if (agrees(&formats[i], template))
+    for (int i = 0; template.n && i < N_FORMATS; i++)
+        if (fits(&formats[i], template, model_type))
             return &formats[i];
     return NULL;
 }
 
 const struct chat_format *chat_format_by_name(const char *name)
 {
-    for (int i = 0; i < N_FORMATS; i++)
+    for (int i = 0; name && i < N_FORMATS; i++)
         if (!strcmp(formats[i].name, name))
             return &formats[i];
     return NULL;
 }
 
-const char *chat_format_name(const struct chat_format *f)
-{
-    return f->name;
-}
+const char *chat_format_name_at(size_t i) { return i < N_FORMATS ? formats[i].name : NULL; }
 
-bool chat_format_thinks(const struct chat_format *f)
-{
-    return f->thinks;
-}
+const char *chat_format_name(const struct chat_format *f) { return f->name; }
 
-bool chat_format_starts_thinking(const struct chat_format *f, const struct chat *c)
-{
-    return f->starts_thinking && c->add_generation_prompt && f->starts_thinking(c);
-}
+bool chat_format_thinks(const struct chat_format *f) { return f->thinks; }
 
-/* ---- Pieces --------------------------------------------------------------------------------- */
+bool chat_format_takes_tools(const struct chat_format *f) { return f->takes_tools; }
 
-int chat_control(struct chat_sink *s, const char *text, struct mk_error *err)
-{
-    return s->piece(s, text, strlen(text), true, err);
-}
+/* ---- checking, writing ----------------------------------------------------------------------- */
 
-int chat_content(struct chat_sink *s, const char *text, struct mk_error *err)
+static int check_message(const struct chat_message *m, int32_t at, struct mk_error *err)
 {
-    return text ? s->piece(s, text, strlen(text), false, err) : 0;
-}
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    bool known = false;
 
-int chat_refuse(const char *family, const char *why, struct mk_error *err)
-{
-    return mk_error_set(err, MK_EINVAL, "the %s chat format cannot say this conversation: %s",
-                        family, why);
-}
-
-bool chat_is(const struct chat_message *m, const char *role)
-{
-    return m->role && !strcmp(m->role, role);
-}
-
-static int check(const struct chat_format *f, const struct chat *c, struct mk_error *err)
-{
-    if (c->n_messages < 1)
-        return chat_refuse(f->name, "there is no message", err);
-    for (int32_t i = 0; i < c->n_messages; i++)
-        if (!c->messages[i].role)
-            return chat_refuse(f->name, "a message has no role", err);
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        known |= m->role && !strcmp(m->role, roles[i]);
+    if (!known)
+        return mk_error_set(err, MK_EINVAL,
+                            "message %d: role \"%.40s\" is not system, user, assistant or tool", at,
+                            m->role ? m->role : "");
+    if (!m->content && !m->n_tool_calls)
+        return mk_error_set(err, MK_EINVAL, "message %d (%s) has neither content nor tool calls",
+                            at, m->role);
+    if (m->n_tool_calls && strcmp(m->role, "assistant"))
+        return mk_error_set(err, MK_EINVAL,
+                            "message %d (%s) has tool calls, which only an assistant makes", at,
+                            m->role);
+    for (int32_t i = 0; i < m->n_tool_calls; i++)
+        if (!m->tool_calls[i].name || !m->tool_calls[i].arguments)
+            return mk_error_set(err, MK_EINVAL, "message %d: tool call %d has no name or arguments",
+                                at, i);
     return 0;
 }
 
-struct text_sink {
-    struct chat_sink sink;
-    struct buf *out;
-};
-
-static int text_piece(struct chat_sink *s, const char *text, size_t n, bool special,
-                      struct mk_error *err)
+/* An empty list counts as none: that is what clients mean by it. */
+static int parse_tools(const struct chat *c, json_t **tools, struct mk_error *err)
 {
-    (void)special;
-    return buf_append(((struct text_sink *)s)->out, text, n, err);
+    json_error_t where;
+    json_t *tool;
+    size_t i;
+
+    *tools = NULL;
+    if (!c->tools_json)
+        return 0;
+    *tools = json_loads(c->tools_json, JSON_ALLOW_NUL, &where);
+    if (!*tools)
+        return mk_error_set(err, MK_EINVAL, "tools: line %d of the JSON text: %s", where.line,
+                            where.text);
+    if (!json_is_array(*tools))
+        return mk_error_set(err, MK_EINVAL, "tools: a JSON array is wanted");
+    json_array_foreach(*tools, i, tool)
+        if (!json_is_string(json_object_get(json_object_get(tool, "function"), "name")))
+            return mk_error_set(err, MK_EINVAL, "tools: tool %zu has no function with a name", i);
+    if (!json_array_size(*tools)) {
+        json_decref(*tools);
+        *tools = NULL;
+    }
+    return 0;
+}
+
+/* Beginning and end of a text: the tokenizer's where it has them, else the family's. */
+static struct chat_text mark(const struct tokenizer *t, int32_t id, const char *otherwise)
+{
+    struct chat_text text = chat_text_of(otherwise);
+
+    if (t && id >= 0) {
+        text.data = tokenizer_vocab(t)->texts[id].data;
+        text.n = tokenizer_vocab(t)->texts[id].n;
+    }
+    return text;
+}
+
+static int render(struct chat_out *o, const struct chat_format *f, const struct tokenizer *t,
+                  const struct chat *c)
+{
+    if (c->n_messages < 1)
+        return mk_error_set(o->err, MK_EINVAL, "a conversation without messages");
+    for (int32_t i = 0; !o->rc && i < c->n_messages; i++)
+        o->rc = check_message(&c->messages[i], i, o->err);
+    if (!o->rc)
+        o->rc = parse_tools(c, &o->tools, o->err);
+    o->bos = mark(t, t ? tokenizer_vocab(t)->bos_id : -1, f->bos);
+    o->eos = mark(t, t ? tokenizer_vocab(t)->eos_id : -1, f->eos);
+    if (!o->rc)
+        f->render(o, f, c);
+    return o->rc;
+}
+
+static void release(struct chat_out *o)
+{
+    json_decref(o->tools);
+    free(o->typed);
 }
 
 int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
                 struct buf *out, struct mk_error *err)
 {
-    struct text_sink s = {.sink = {text_piece}, .out = out};
+    struct chat_out o = {.text = out, .err = err};
+    int rc = render(&o, f, t, c);
 
-    (void)t;
-    return check(f, c, err) ? err->code : f->write(c, &s.sink, err);
-}
-
-struct ids_sink {
-    struct chat_sink sink;
-    const struct tokenizer *t;
-    struct ids *out;
-    struct buf held; /* neighbouring pieces of one kind */
-    bool special;
-};
-
-static int flush(struct ids_sink *s, struct mk_error *err)
-{
-    int code = s->held.n == 0
-                   ? 0
-                   : tokenizer_encode(s->t, s->held.data, s->held.n, s->special, s->out, err);
-
-    buf_clear(&s->held);
-    return code;
-}
-
-static int ids_piece(struct chat_sink *sink, const char *text, size_t n, bool special,
-                     struct mk_error *err)
-{
-    struct ids_sink *s = (struct ids_sink *)sink;
-
-    if (special != s->special && flush(s, err))
-        return err->code;
-    s->special = special;
-    return buf_append(&s->held, text, n, err);
+    release(&o);
+    return rc;
 }
 
 int chat_encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
                 struct ids *out, struct mk_error *err)
 {
-    struct ids_sink s = {.sink = {ids_piece}, .t = t, .out = out};
-    int code;
+    struct buf text;
+    struct chat_out o = {.text = &text, .err = err};
+    int rc;
 
-    if (check(f, c, err))
-        return err->code;
-    buf_init(&s.held, MAX_PROMPT_BYTES);
-    code = f->write(c, &s.sink, err);
-    if (!code)
-        code = flush(&s, err);
-    buf_release(&s.held);
-    return code;
+    buf_init(&text, MAX_PROMPT_BYTES);
+    rc = render(&o, f, t, c);
+    if (!rc && text.n)
+        rc = tokenizer_encode_typed(t, text.data, text.n, o.typed, o.n_typed, out, err);
+    release(&o);
+    buf_release(&text);
+    return rc;
+}
+
+/* The end of the prompt is the one place where this is written, so it is asked there. */
+bool chat_format_starts_thinking(const struct chat_format *f, const struct chat *c)
+{
+    struct mk_error err = {0};
+    struct chat_text end;
+    struct buf text;
+    bool starts;
+
+    if (!f->thinks || !c->add_generation_prompt)
+        return false;
+    buf_init(&text, MAX_PROMPT_BYTES);
+    if (chat_render(f, NULL, c, &text, &err))
+        buf_clear(&text);
+    end = chat_rstrip_newlines((struct chat_text){text.data, text.n});
+    starts = end.n >= 7 && !memcmp(end.data + end.n - 7, "<think>", 7);
+    buf_release(&text);
+    return starts;
 }

@@ -1,44 +1,68 @@
 /* chat.h: prompt encodings: a conversation to token ids, one table row a family.
  *
- * The family is chosen by recognising the template text found in the file; templates are never executed. Text of messages
- * is encoded with special tokens off, so "<|im_end|>" typed by a user stays text. */
+ * The family is chosen by recognising the template text found in the file; templates are never
+ * executed. What is rendered is byte-equal to that template under Jinja2 as Python `transformers`
+ * sets it up. Text of messages never becomes a control token: "<|im_end|>" typed by a user stays
+ * text. Formats are constant and may be used by many threads. */
 #ifndef MK_TOKENIZER_CHAT_H
 #define MK_TOKENIZER_CHAT_H
 
 #include "base/buf.h"
 #include "tokenizer/tokenizer.h"
 
-struct chat_tool_call { const char *id, *name, *arguments; };       /* arguments: JSON text */
+struct chat_tool_call {
+    const char *id;        /* or NULL */
+    const char *name;
+    const char *arguments; /* JSON text of an object */
+};
+
 struct chat_message {
-    const char *role;                /* "system", "user", "assistant", "tool" */
-    const char *content;             /* NULL only with tool_calls */
-    const char *reasoning;           /* of an assistant, or NULL */
-    const struct chat_tool_call *tool_calls;
+    const char *role;      /* "system", "user", "assistant", "tool" */
+    const char *content;   /* NULL only with tool_calls; empty where a template cannot take null */
+    const char *reasoning; /* of an assistant, or NULL; templates drop it where it is past */
+    const struct chat_tool_call *tool_calls; /* of an assistant; [n_tool_calls] */
     int32_t n_tool_calls;
     const char *name, *tool_call_id; /* of a tool, or NULL */
 };
-enum chat_think { CHAT_THINK_AUTO, CHAT_THINK_ON, CHAT_THINK_OFF };
-struct chat {
-    const struct chat_message *messages;
-    int32_t n_messages;
-    const char *tools_json;          /* OpenAI-style array of {"type":"function","function":{...}}, or NULL */
-    enum chat_think think;
-    bool add_generation_prompt;
+
+enum chat_think {
+    CHAT_THINK_AUTO, /* what the template does when nothing is said */
+    CHAT_THINK_ON,
+    CHAT_THINK_OFF   /* ON and OFF change nothing where the template has no switch */
 };
 
-struct chat_format;                  /* one row of the table */
-/* NULL when the template is not known; chat_format_by_name accepts deepseek-v2, deepseek-v3, deepseek-r1, deepseek-v3.1,
- * r1-distill, chatml, llama3, mistral, ... */
+struct chat {
+    const struct chat_message *messages; /* [n_messages] at least one */
+    int32_t n_messages;
+    const char *tools_json; /* OpenAI's array of {"type":"function","function":{...}}, or NULL */
+    enum chat_think think;
+    bool add_generation_prompt; /* end with what an answer begins with */
+};
+
+struct chat_format; /* one row of the table */
+
+/* By the template of the tokenizer's file; NULL when it is not known. model_type (config.json's, or
+ * GGUF's architecture; may be NULL) tells rows apart that share a template. */
 const struct chat_format *chat_format_for(const struct tokenizer *t, const char *model_type);
+/* A row by its name, or NULL. */
 const struct chat_format *chat_format_by_name(const char *name);
+/* The i-th name from 0 on, for lists and messages; NULL behind the last. */
+const char *chat_format_name_at(size_t i);
 const char *chat_format_name(const struct chat_format *f);
-/* Whether the answer of such a prompt begins inside a thought (the prompt ended with <think>). */
+
+/* Whether the answer to such a prompt begins inside a thought (the prompt ends with <think>). */
 bool chat_format_starts_thinking(const struct chat_format *f, const struct chat *c);
 /* Whether <think>...</think> is used at all. */
 bool chat_format_thinks(const struct chat_format *f);
+/* Whether the template says anything about tools; where it does not, tools_json is passed over. */
+bool chat_format_takes_tools(const struct chat_format *f);
 
-/* The prompt as ids, BOS included where the family has one; as text (for tests: byte-equal to the template under Jinja2). */
-int chat_encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c, struct ids *out, struct mk_error *err);
-int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat *c, struct buf *out, struct mk_error *err);
+/* Appends the prompt as ids, BOS included where the template has one. MK_EINVAL: a conversation
+ * that the template refuses, or a role, tools or arguments that are not what they should be. */
+int chat_encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
+                struct ids *out, struct mk_error *err);
+/* Appends the prompt as text. t may be NULL: then BOS and EOS are the family's own. */
+int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
+                struct buf *out, struct mk_error *err);
 
 #endif

@@ -1,40 +1,72 @@
-/* chat_pieces.h: how a family of prompt encodings writes a conversation. Inside tokenizer/ only.
+/* chat_pieces.h: what the families of prompts share: where they write to, and their table rows.
  *
- * A family is a function that says a conversation piece by piece: control text, in which special
- * tokens count, and content, in which they never do. The same pieces become text (for tests) or
- * ids; neighbouring pieces of one kind are joined first, so that ids are those of the whole text.
- */
+ * A family writes with chat_put (text of the template) and chat_say (text that came from outside);
+ * the first failure sticks in `rc` and makes the rest of the writing do nothing, so that a family
+ * reads like its template. */
 #ifndef MK_TOKENIZER_CHAT_PIECES_H
 #define MK_TOKENIZER_CHAT_PIECES_H
 
+#include <jansson.h>
+#include <string.h>
+
 #include "tokenizer/chat.h"
 
-struct chat_sink {
-    /* special: the text may hold control tokens. Text is borrowed for the call. */
-    int (*piece)(struct chat_sink *s, const char *text, size_t n, bool special,
-                 struct mk_error *err);
-};
+/* Bytes that lie in a message; borrowed. */
+struct chat_text { const char *data; size_t n; };
 
-typedef int chat_write_fn(const struct chat *c, struct chat_sink *s, struct mk_error *err);
+struct chat_out {
+    struct buf *text;
+    struct text_span *typed; /* owned; [n_typed] what came from outside, neighbours joined */
+    size_t n_typed, capacity;
+    struct chat_text bos, eos;
+    json_t *tools;           /* owned; parsed tools_json, a non-empty array, or NULL */
+    struct mk_error *err;
+    int rc;                  /* the first failure */
+};
 
 struct chat_format {
     const char *name;
-    chat_write_fn *write;
-    bool thinks;                                   /* <think>...</think> is used at all */
-    bool (*starts_thinking)(const struct chat *c); /* NULL: never */
-    /* Fragments that the template in the file must all hold, and one that it must not; NULL ends
-     * or is absent. The first row of the table that agrees is the family. */
-    const char *has[6], *has_not;
+    const char *model_type; /* a part of the model type, where a template alone does not decide */
+    const char *has[6];     /* what the template contains ... */
+    const char *lacks[4];   /* ... and does not */
+    const char *bos, *eos;
+    bool thinks, takes_tools;
+    const char *system;     /* what the template says when there is no system message, or NULL */
+    void (*render)(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 };
 
-/* One control token, such as "<|im_start|>", or several with text between. */
-int chat_control(struct chat_sink *s, const char *text, struct mk_error *err);
-/* The template's own words and the messages' text. NULL is nothing. */
-int chat_content(struct chat_sink *s, const char *text, struct mk_error *err);
-/* MK_EINVAL: the conversation is not one that the family can say. */
-int chat_refuse(const char *family, const char *why, struct mk_error *err);
-bool chat_is(const struct chat_message *m, const char *role);
+/* The families' functions. */
+void chat_render_chatml(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_qwen25(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_qwen3(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 
-chat_write_fn chat_write_smollm;
+/* ---- writing --------------------------------------------------------------------------------- */
+
+void chat_put(struct chat_out *o, const char *literal);
+void chat_put_text(struct chat_out *o, struct chat_text text); /* BOS, EOS */
+void chat_say(struct chat_out *o, const char *text); /* NULL says nothing */
+void chat_say_text(struct chat_out *o, struct chat_text text);
+/* json.dumps(value, ensure_ascii=False): what Jinja's tojson is in `transformers`. */
+void chat_say_json(struct chat_out *o, const json_t *value);
+/* The same for the arguments of a call, given as JSON text. */
+void chat_say_arguments(struct chat_out *o, const struct chat_tool_call *call);
+/* A conversation that the template refuses. */
+void chat_refuse(struct chat_out *o, const char *why);
+
+/* ---- reading messages ------------------------------------------------------------------------ */
+
+bool chat_is(const struct chat_message *m, const char *role);
+static inline struct chat_text chat_text_of(const char *s)
+{
+    return (struct chat_text){s ? s : "", s ? strlen(s) : 0};
+}
+/* Python's lstrip and rstrip of newlines. */
+struct chat_text chat_lstrip_newlines(struct chat_text t);
+struct chat_text chat_rstrip_newlines(struct chat_text t);
+/* Python's t.split(mark)[0], t.split(mark, 1)[-1], t.split(mark)[-1]; without a mark all of t. */
+struct chat_text chat_before(struct chat_text t, const char *mark);
+struct chat_text chat_behind_first(struct chat_text t, const char *mark);
+struct chat_text chat_behind_last(struct chat_text t, const char *mark);
+bool chat_contains(struct chat_text t, const char *mark);
 
 #endif

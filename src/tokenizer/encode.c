@@ -227,3 +227,65 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool
     encoder_release(&e);
     return rc;
 }
+
+/* The first control token in text[from..n). */
+static bool find_control(const struct tokenizer *t, const unsigned char *text, size_t n,
+                         size_t from, size_t floor, struct added_match *first)
+{
+    bool found = false;
+
+    for (int normalized = 0; normalized < 2; normalized++) {
+        struct added_match m = {.next = from};
+        bool more;
+
+        do
+            more = added_set_find(&t->added[normalized][true], text, n, m.next, floor, &m);
+        while (more && !vocab_is_control(&t->v, m.id));
+        if (more && (!found || m.begin < first->begin))
+            *first = m;
+        found |= more;
+    }
+    return found;
+}
+
+/* Encodes text[*done..end), up to the last control token in text[begin..end). */
+static int encode_trusted(struct encoder *e, const unsigned char *text, size_t begin, size_t end,
+                          size_t *done, struct mk_error *err)
+{
+    const struct added_set *set = &e->t->added[0][false];
+    struct added_match m = {.next = begin};
+    int rc = 0;
+
+    while (!rc && find_control(e->t, text, end, m.next, begin > *done ? begin : *done, &m)) {
+        if (m.begin > *done)
+            rc = encode_around(e, set, text + *done, m.begin - *done, !*done, encode_segment, err);
+        if (!rc)
+            rc = ids_append(e->out, m.id, err);
+        *done = m.end;
+    }
+    return rc;
+}
+
+int tokenizer_encode_typed(const struct tokenizer *t, const char *text, size_t n,
+                           const struct text_span *typed, size_t n_typed, struct ids *out,
+                           struct mk_error *err)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    struct encoder e = {.t = t, .out = out, .specials = false};
+    size_t before = out->n, done = 0, begin = 0;
+    int rc = 0;
+
+    if (n > INT32_MAX)
+        return mk_error_set(err, MK_ELIMIT, "a text of %zu bytes is too long to tokenize", n);
+    for (size_t i = 0; !rc && i <= n_typed; i++) {
+        rc = encode_trusted(&e, bytes, begin, i < n_typed ? typed[i].begin : n, &done, err);
+        begin = i < n_typed ? typed[i].end : n;
+    }
+    if (!rc && done < n)
+        rc = encode_around(&e, &t->added[0][false], bytes + done, n - done, !done, encode_segment,
+                           err);
+    if (rc)
+        out->n = before;
+    encoder_release(&e);
+    return rc;
+}

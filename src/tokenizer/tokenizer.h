@@ -31,6 +31,13 @@ const struct vocab *tokenizer_vocab(const struct tokenizer *t);
  * not come out of any text. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool specials,
                      struct ids *out, struct mk_error *err);
+/* The same for a text of which some parts came from outside: control tokens come out where they
+ * stand wholly outside typed[n_typed], which are in order and apart. Ordinary text merges across
+ * the borders, so the ids are those of the whole text where nobody typed a control token. */
+struct text_span { size_t begin, end; };
+int tokenizer_encode_typed(const struct tokenizer *t, const char *text, size_t n,
+                           const struct text_span *typed, size_t n_typed, struct ids *out,
+                           struct mk_error *err);
 /* -1 when there is no token with exactly this text. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text);
 /* The bytes a token stands for (byte alphabet and U+2581 undone); tokens of kind SPECIAL give
