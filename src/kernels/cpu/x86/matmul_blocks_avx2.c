@@ -259,6 +259,14 @@ MK_INLINE __m256i start_of(const struct x_block *x, int s, int offset)
     return _mm256_mullo_epi16(_mm256_set1_epi32(sums), _mm256_set1_epi16((int16_t)-offset));
 }
 
+/* Makes the compiler finish a sum here, in its register. Otherwise gcc multiplies first and adds
+ * later, and runs out of registers for the products. */
+MK_INLINE __m256i settle(__m256i sum)
+{
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
 MK_INLINE void sums_16(__m256i sum[TILE][2], int m, const uint8_t *q, const struct x_block *x,
                        int first, int end)
 {
@@ -270,8 +278,8 @@ MK_INLINE void sums_16(__m256i sum[TILE][2], int m, const uint8_t *q, const stru
         for (int r = 0; r < m; r++) {
             __m256i v = group_of(x + r, g);
 
-            sum[r][0] = _mm256_add_epi16(sum[r][0], _mm256_maddubs_epi16(w0, v));
-            sum[r][1] = _mm256_add_epi16(sum[r][1], _mm256_maddubs_epi16(w1, v));
+            sum[r][0] = settle(_mm256_add_epi16(sum[r][0], _mm256_maddubs_epi16(w0, v)));
+            sum[r][1] = settle(_mm256_add_epi16(sum[r][1], _mm256_maddubs_epi16(w1, v)));
         }
     }
 }
@@ -331,15 +339,18 @@ MK_INLINE void dot_signed(__m256i sum[TILE][2], int m, const uint8_t *q, const s
     for (int r = 0; r < m; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_si256();
     MK_UNROLL
-    for (int i = 0; i < 16; i++) { /* half i % 2 of the lanes of group i / 2 */
-        __m256i w = load(q + 32 * i), size = _mm256_abs_epi8(w);
-
+    for (int g = 0; g < 8; g++) {
         MK_UNROLL
-        for (int r = 0; r < m; r++) {
-            __m256i v = _mm256_sign_epi8(group_of(x + r, i / 2), w);
-            __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(size, v), one);
+        for (int half = 0; half < 2; half++) {
+            __m256i w = load(q + 64 * g + 32 * half), size = _mm256_abs_epi8(w);
 
-            sum[r][i % 2] = _mm256_add_epi32(sum[r][i % 2], p);
+            MK_UNROLL
+            for (int r = 0; r < m; r++) {
+                __m256i v = _mm256_sign_epi8(group_of(x + r, g), w);
+                __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(size, v), one);
+
+                sum[r][half] = settle(_mm256_add_epi32(sum[r][half], p));
+            }
         }
     }
 }
