@@ -73,6 +73,7 @@ const char *cli_nearest(const char *given, const char *const *names, int n);
 
 /* ---- Subcommands, one a file ---------------------------------------------------------------- */
 
+int cmd_chat(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_remove(int argc, char **argv);

@@ -9,6 +9,7 @@ static const struct cli_command commands[] = {
     {"pull", "fetch a model into the local store", cmd_pull},
     {"list", "the models of the local store", cmd_list},
     {"remove", "take a model out of the local store", cmd_remove},
+    {"chat", "talk with a model", cmd_chat},
     {"generate", "answer one prompt", cmd_generate},
     {"score", "log-probabilities and perplexity of a text", cmd_score},
     {"bench", "tokens a second of prefill and decode", cmd_bench},
