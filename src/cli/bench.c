@@ -69,6 +69,12 @@ static int measure(struct mk_session *s, const int32_t *ids, const struct plan *
     return 0;
 }
 
+static void print_head(const struct mk_model_info *info)
+{
+    printf("%s, %s kernels\n   depth   prompt  prefill tok/s      gen  decode tok/s\n",
+           info->architecture, info->cpu);
+}
+
 static void print(const struct plan *p, int32_t depth, const struct result *r, json_t *results)
 {
     if (results)
@@ -93,11 +99,10 @@ static int run_plan(struct mk_model *m, struct mk_session *s, const struct plan 
     mk_model_get_info(m, &info);
     if (!code)
         fill_ids(ids, n_ids, info.n_vocab);
-    if (!json)
-        printf("%s, %s kernels\n   depth   prompt  prefill tok/s      gen  decode tok/s\n",
-               info.architecture, info.cpu);
     for (int32_t i = 0; i < p->n_depths && !code; i++) {
         code = measure(s, ids, p, p->depths[i], &r, err);
+        if (!code && !i && !json)
+            print_head(&info);
         if (!code)
             print(p, p->depths[i], &r, results);
     }

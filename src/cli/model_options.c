@@ -51,6 +51,11 @@ struct mk_session_options model_flags_session(const struct model_flags *f)
     return o;
 }
 
+static const char *input_name(const char *path)
+{
+    return strcmp(path, "-") ? path : "standard input";
+}
+
 int read_input(const char *path, char **text, size_t *n, struct mk_error *err)
 {
     FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
@@ -65,14 +70,14 @@ int read_input(const char *path, char **text, size_t *n, struct mk_error *err)
     while (!code && (got = fread(piece, 1, sizeof piece, f)) > 0)
         code = buf_append(&b, piece, got, err);
     if (!code && ferror(f))
-        code = mk_error_set(err, MK_EIO, "%s: cannot be read: %s", path, strerror(errno));
+        code = mk_error_set(err, MK_EIO, "cannot be read: %s", strerror(errno));
     if (!code)
         code = buf_append(&b, "", 0, err);
     if (f != stdin)
         fclose(f);
     if (code) {
         buf_release(&b);
-        return mk_error_wrap(err, "%s", path);
+        return mk_error_wrap(err, "%s", input_name(path));
     }
     *text = b.data;
     *n = b.n;
@@ -103,7 +108,7 @@ int read_ids(const char *path, int32_t **ids, size_t *n, struct mk_error *err)
             mk_error_set(err, MK_EINVAL,
                          "%s: '%.20s' is no token id: ids are numbers of 0 or more "
                          "with white space between",
-                         path, at);
+                         input_name(path), at);
             free(*ids);
             *ids = NULL;
             break;

@@ -133,8 +133,7 @@ static int run(const char *name, const struct model_flags *f, const char *text_f
     s.v = (size_t)info.n_vocab;
     code = read_tokens(&s, text_file, ids_file, err);
     if (!code && s.n < 1)
-        code = mk_error_set(err, MK_EINVAL, "%s: there is nothing to score",
-                            ids_file ? ids_file : text_file);
+        code = mk_error_set(err, MK_EINVAL, "there is nothing to score: the input is empty");
     if (!code) {
         s.logprobs = calloc(s.n, sizeof *s.logprobs);
         code = s.logprobs ? score_ids(&s, f, out, err) : mk_error_memory(err, s.n);

@@ -3,14 +3,13 @@
 import hashlib
 import os
 import pathlib
-import pty
 import re
 import subprocess
 import zipfile
 
 import pytest
 
-from conftest import MINKE, ROOT
+from conftest import ROOT, failed, refused
 from hub_server import Hub
 
 GGUF = (ROOT / "tests/golden/gguf/llama3.gguf").read_bytes()
@@ -22,23 +21,6 @@ def hub():
     h = Hub({"model.gguf": GGUF, "README.md": b"read me"})
     yield h
     h.close()
-
-
-def failed(result, *words):
-    """One line on stderr, nothing on stdout, status 1."""
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert re.fullmatch(r"minke: [^\n]+\n", result.stderr)
-    for word in words:
-        assert word in result.stderr
-
-
-def refused(result, *words):
-    """A wrong command line: status 2 and one line that points to the help."""
-    assert result.returncode == 2
-    assert re.fullmatch(r"minke[^\n]*\n", result.stderr)
-    for word in words:
-        assert word in result.stderr
 
 
 def wheel(path, members):
@@ -266,25 +248,8 @@ def test_every_command_has_a_help(minke, command):
     assert all(len(line) <= 100 for line in r.stdout.splitlines())
 
 
-def on_a_terminal(minke, *args, **env):
-    """stderr on a terminal: what it showed."""
-    ours, theirs = pty.openpty()
-    p = subprocess.Popen([str(MINKE), *args], env=minke.env | env, stdin=subprocess.DEVNULL,
-                         stdout=subprocess.DEVNULL, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 65536):
-            shown += part
-    except OSError:  # the other side is closed
-        pass
-    os.close(ours)
-    assert p.wait() == 0
-    return shown.decode()
-
-
 def test_a_terminal_sees_a_bar_within_80_columns_and_no_colours(minke, hub):
-    shown = on_a_terminal(minke, "pull", "hf:owner/repo", HF_ENDPOINT=hub.url)
+    shown = minke.on_a_terminal("pull", "hf:owner/repo", stdout=subprocess.DEVNULL, HF_ENDPOINT=hub.url)
     assert "fetching model.gguf" in shown and "#" in shown
     assert all(len(line) < 80 for line in re.split(r"[\r\n]+", shown))
     assert "\x1b" not in shown
@@ -292,4 +257,5 @@ def test_a_terminal_sees_a_bar_within_80_columns_and_no_colours(minke, hub):
 
 
 def test_quiet_shows_nothing_on_a_terminal_either(minke, hub):
-    assert on_a_terminal(minke, "pull", "-q", "hf:owner/repo", HF_ENDPOINT=hub.url) == ""
+    assert minke.on_a_terminal("pull", "-q", "hf:owner/repo", stdout=subprocess.DEVNULL,
+                               HF_ENDPOINT=hub.url) == ""

@@ -19,7 +19,7 @@
 static struct arch read_gguf(const char *path)
 {
     struct gguf g;
-    struct arch a;
+    struct arch a = {0};
     struct mk_error err = {0};
 
     if (gguf_open(&g, path, &err) || arch_from_gguf(&a, &g, path, &err))
@@ -31,7 +31,7 @@ static struct arch read_gguf(const char *path)
 static struct arch read_hf(const char *name)
 {
     char dir[256];
-    struct arch a;
+    struct arch a = {0};
     struct mk_error err = {0};
 
     snprintf(dir, sizeof dir, GOLDEN "models/%s", name);
