@@ -97,8 +97,7 @@ def main():
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     o = p.parse_args()
     model = o.model or default_model()
-    info = json.loads(run(MINKE, "inspect", model, "--json"))
-    o.params = info["parameters"]["active"]
+    o.params = json.loads(run(MINKE, "inspect", model, "--json"))["parameters"]["active"]
     o.ops, o.bytes = limits(o.threads)
     table = list(rows(o, model))
     name = re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-")

@@ -11,6 +11,7 @@ static const struct cli_command commands[] = {
     {"remove", "take a model out of the local store", cmd_remove},
     {"chat", "talk with a model", cmd_chat},
     {"generate", "answer one prompt", cmd_generate},
+    {"inspect", "what a model file holds", cmd_inspect},
     {"score", "log-probabilities and perplexity of a text", cmd_score},
     {"bench", "tokens a second of prefill and decode", cmd_bench},
     {"tokenize", "text to token ids and back", cmd_tokenize},
