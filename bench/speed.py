@@ -4,8 +4,8 @@ beside each number. Writes bench/results/MACHINE.csv. Run by `make bench`.
 
 The peer needs llama-cpp-python in build/peers-venv (`make test-peers` installs it); without it the
 peer's columns stay empty. The limit of decode is the measured memory bandwidth over the bytes of
-the weights; that of prefill the measured peak of the widest multiply-add over two operations a
-weight."""
+the weights; that of prefill the measured peak of int8 products in registers over two operations a
+weight, embedding and head left out: only the last token of a prompt meets the head."""
 import argparse
 import csv
 import datetime
@@ -97,7 +97,9 @@ def main():
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     o = p.parse_args()
     model = o.model or default_model()
-    o.params = json.loads(run(MINKE, "inspect", model, "--json"))["parameters"]["active"]
+    info = json.loads(run(MINKE, "inspect", model, "--json"))
+    ends = info["dimensions"]["vocabulary"] * info["dimensions"]["d_model"]
+    o.params = info["parameters"]["active"] - ends * (1 if info["tied_embeddings"] else 2)
     o.ops, o.bytes = limits(o.threads)
     table = list(rows(o, model))
     name = re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-")

@@ -268,6 +268,7 @@ static void print_json(const struct inspection *in)
     json_object_set_new(root, "parameters",
                         json_pack("{s:I,s:I,s:I}", "total", (json_int_t)c->total, "active",
                                   (json_int_t)c->active, "mtp", (json_int_t)c->mtp));
+    json_object_set_new(root, "tied_embeddings", json_boolean(a->tie_word_embeddings));
     json_object_set_new(root, "weight_bytes", json_integer((json_int_t)in->weight_bytes));
     json_object_set_new(root, "cache",
                         json_pack("{s:i,s:I,s:I,s:I,s:f}", "context", in->context,
