@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "cli/cli.h"
 #include "formats/gguf.h"
+#include "hub/hub.h"
 #include "tokenizer/tokenizer.h"
 
 #define MAX_INPUT_BYTES ((size_t)1 << 30)
@@ -28,13 +29,19 @@ static int open_gguf(struct vocab *v, const char *path, struct mk_error *err)
     return rc;
 }
 
-static int open_tokenizer(struct tokenizer **t, const char *path, struct mk_error *err)
+static int open_tokenizer(struct tokenizer **t, const char *model, struct mk_error *err)
 {
-    const char *dot = strrchr(path, '.');
     struct vocab v;
-    int rc = dot && !strcmp(dot, ".gguf") ? open_gguf(&v, path, err)
-                                          : vocab_from_tokenizer_json(&v, path, err);
+    const char *dot;
+    char *path;
+    int rc = hub_resolve(model, &path, err);
 
+    if (rc)
+        return rc;
+    dot = strrchr(path, '.');
+    rc = dot && !strcmp(dot, ".gguf") ? open_gguf(&v, path, err)
+                                      : vocab_from_tokenizer_json(&v, path, err);
+    free(path);
     if (rc)
         return rc;
     rc = tokenizer_create(t, &v, err);
@@ -123,8 +130,8 @@ int cmd_tokenize(int argc, char **argv)
     const struct cli_syntax syntax = {
         "tokenize", "MODEL",
         "Prints the token ids of the text on standard input, one a line, without BOS; with\n"
-        "--decode the text of the ids on standard input. MODEL is a folder with tokenizer.json\n"
-        "or a .gguf file.",
+        "--decode the text of the ids on standard input. MODEL is a folder with tokenizer.json,\n"
+        "a .gguf file or a name of the store.",
         1, 1, options};
     struct tokenizer *t = NULL;
     struct mk_error err = {0};
