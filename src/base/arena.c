@@ -100,7 +100,8 @@ void *arena_alloc(struct arena *a, size_t bytes)
     return p;
 }
 
-int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size, struct mk_error *err)
+int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size,
+               struct mk_error *err)
 {
     size_t bytes;
     void *p;

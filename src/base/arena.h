@@ -1,7 +1,8 @@
 /* arena.h: memory with one lifetime, given back all at once.
  *
- * minke has three: model (until unload), session (until closed), step (reset every token or micro-batch). One owner,
- * one thread. Grows by chunks up to `max_bytes`; arena_reset keeps the chunks, so that a steady step allocates nothing. */
+ * minke has three: model (until unload), session (until closed), step (reset every token or
+ * micro-batch). One owner, one thread. Grows by chunks up to `max_bytes`; arena_reset keeps the
+ * chunks, so that a steady step allocates nothing. */
 #ifndef MK_BASE_ARENA_H
 #define MK_BASE_ARENA_H
 
@@ -28,6 +29,7 @@ struct arena_mark {
 struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark mark);
 /* n * size with an overflow check; sets err. */
-int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size, struct mk_error *err);
+int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size,
+               struct mk_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* error.c: setting and wrapping error texts. Never allocates, so that it works when memory is out. */
+/* error.c: setting and wrapping error texts. Never allocates, so that it works when memory is out.
+ */
 #include "base/error.h"
 
 #include <stdarg.h>
@@ -42,6 +43,7 @@ int mk_error_wrap(struct mk_error *err, const char *format, ...)
 
 int mk_error_memory(struct mk_error *err, size_t bytes)
 {
-    return mk_error_set(err, MK_EMEMORY, "out of memory: %zu bytes could not be had; use a smaller model or context",
+    return mk_error_set(err, MK_EMEMORY,
+                        "out of memory: %zu bytes could not be had; use a smaller model or context",
                         bytes);
 }

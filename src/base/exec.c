@@ -1,4 +1,5 @@
-/* exec.c: the thread pool. A job is published by raising `generation`; tasks are claimed from an atomic counter. */
+/* exec.c: the thread pool. A job is published by raising `generation`; tasks are claimed from an
+ * atomic counter. */
 #include "base/exec.h"
 
 #include <pthread.h>
@@ -6,7 +7,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SPIN_ROUNDS 2000 /* about 20 microseconds: the gap between two kernels of one token, not between two tokens */
+#define SPIN_ROUNDS                                                                                \
+    2000 /* about 20 microseconds: the gap between two kernels of one token, not between two       \
+            tokens */
 
 struct worker {
     struct exec *ex;
@@ -97,7 +100,8 @@ int exec_create(struct exec **out, int n_threads, struct mk_error *err)
 
     *out = NULL;
     if (n_threads < 1 || n_threads > MK_MAX_THREADS)
-        return mk_error_set(err, MK_EINVAL, "threads must be 1 to %d, not %d", MK_MAX_THREADS, n_threads);
+        return mk_error_set(err, MK_EINVAL, "threads must be 1 to %d, not %d", MK_MAX_THREADS,
+                            n_threads);
     ex = calloc(1, sizeof *ex);
     if (!ex)
         return mk_error_memory(err, sizeof *ex);
@@ -114,7 +118,9 @@ int exec_create(struct exec **out, int n_threads, struct mk_error *err)
         ex->workers[i] = (struct worker){.ex = ex, .index = i};
         if (pthread_create(&ex->workers[i].thread, NULL, worker_main, &ex->workers[i])) {
             exec_free(ex);
-            return mk_error_set(err, MK_EMEMORY, "thread %d of %d could not be started; use fewer threads", i, n_threads);
+            return mk_error_set(err, MK_EMEMORY,
+                                "thread %d of %d could not be started; use fewer threads", i,
+                                n_threads);
         }
         ex->n_started = i + 1;
     }

@@ -1,8 +1,9 @@
 /* exec.h: the standing pool of threads that kernels run on.
  *
- * The caller is worker 0; n_threads - 1 helpers wait, first spinning for a moment and then asleep. Work is a range of
- * independent tasks claimed one at a time, so a result may never depend on which worker ran a task. One exec runs one
- * job at a time; it belongs to the thread that calls exec_run. Kernels get a `struct exec *` and never create threads. */
+ * The caller is worker 0; n_threads - 1 helpers wait, first spinning for a moment and then asleep.
+ * Work is a range of independent tasks claimed one at a time, so a result may never depend on which
+ * worker ran a task. One exec runs one job at a time; it belongs to the thread that calls exec_run.
+ * Kernels get a `struct exec *` and never create threads. */
 #ifndef MK_BASE_EXEC_H
 #define MK_BASE_EXEC_H
 

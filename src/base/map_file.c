@@ -37,7 +37,8 @@ int map_file_open(struct map_file *m, const char *path, struct mk_error *err)
 
     *m = (struct map_file){0};
     if (fd < 0)
-        return mk_error_set(err, errno == ENOENT ? MK_ENOTFOUND : MK_EIO, "%s: %s", path, strerror(errno));
+        return mk_error_set(err, errno == ENOENT ? MK_ENOTFOUND : MK_EIO, "%s: %s", path,
+                            strerror(errno));
     rc = map_descriptor(m, fd, path, err);
     close(fd);
     return rc;
@@ -48,7 +49,8 @@ int map_file_open_in(struct map_file *m, const char *dir, const char *name, stru
     char path[4096];
 
     *m = (struct map_file){0};
-    if (!*name || strchr(name, '/') || strchr(name, '\\') || !strcmp(name, "..") || !strcmp(name, "."))
+    if (!*name || strchr(name, '/') || strchr(name, '\\') || !strcmp(name, "..") ||
+        !strcmp(name, "."))
         return mk_error_set(err, MK_EFORMAT, "%s: '%s' is not a plain file name", dir, name);
     if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
         return mk_error_set(err, MK_ELIMIT, "%s: path is too long", dir);
@@ -65,7 +67,8 @@ void map_file_close(struct map_file *m)
 void map_file_forget(const struct map_file *m, const void *begin, size_t bytes)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t b = ((uintptr_t)begin + page - 1) & ~(page - 1), e = ((uintptr_t)begin + bytes) & ~(page - 1);
+    uintptr_t b = ((uintptr_t)begin + page - 1) & ~(page - 1),
+              e = ((uintptr_t)begin + bytes) & ~(page - 1);
 
     if (m->data && e > b)
         madvise((void *)b, e - b, MADV_DONTNEED);

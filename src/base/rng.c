@@ -3,7 +3,8 @@
 
 void rng_words(uint64_t seed, uint64_t sequence, uint64_t position, uint32_t out[4])
 {
-    uint32_t c[4] = {(uint32_t)position, (uint32_t)(position >> 32), (uint32_t)sequence, (uint32_t)(sequence >> 32)};
+    uint32_t c[4] = {(uint32_t)position, (uint32_t)(position >> 32), (uint32_t)sequence,
+                     (uint32_t)(sequence >> 32)};
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 
     for (int round = 0; round < 10; round++) {

@@ -1,4 +1,5 @@
-/* rng.h: random numbers from a counter: a draw depends on (seed, sequence, position) alone, never on what was drawn before.
+/* rng.h: random numbers from a counter: a draw depends on (seed, sequence, position) alone, never
+ * on what was drawn before.
  *
  * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). */
 #ifndef MK_BASE_RNG_H

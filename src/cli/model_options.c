@@ -32,6 +32,7 @@ int model_flags_open(struct mk_model **model, const char *name, const struct mod
     progress_init(&progress, stderr, f->quiet);
     o.n_threads = f->threads;
     o.cpu = f->cpu;
+    o.check_tensors = f->check_tensors;
     o.numerics = f->numerics == 1 ? MK_FAST : MK_EXACT;
     o.mla = f->mla == 1 ? MK_MLA_ABSORBED : f->mla == 2 ? MK_MLA_EXPANDED : MK_MLA_AUTO;
     o.progress = show_progress;

@@ -10,7 +10,7 @@ struct model_flags {
     int32_t threads, context;
     int numerics, mla, kv; /* indices of the choices below */
     const char *cpu;
-    bool quiet;
+    bool quiet, check_tensors;
 };
 
 /* Rows of a subcommand's option table. */
@@ -25,6 +25,8 @@ struct model_flags {
     {"kv", 0, CLI_CHOICE, &(f)->kv, "TYPE", "numbers in the cache: f32, bf16, int8", 0, 0, \
      "f32|bf16|int8"}, \
     {"cpu", 0, CLI_STRING, &(f)->cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0, 0}, \
+    {"check-tensors", 0, CLI_FLAG, &(f)->check_tensors, 0, "refuse weights that are no numbers", \
+     0, 0, 0}, \
     {"quiet", 'q', CLI_FLAG, &(f)->quiet, 0, "no progress bar", 0, 0, 0}
 /* clang-format on */
 

@@ -1,4 +1,5 @@
-/* dtype.c: the table of number formats and the scalar conversions that everything else is checked against. */
+/* dtype.c: the table of number formats and the scalar conversions that everything else is checked
+ * against. */
 #include "tensor/dtype.h"
 
 #include <math.h>
@@ -6,26 +7,16 @@
 #include <strings.h>
 
 static const struct dtype_info table[MK_N_DTYPES] = {
-    [MK_F32] = {"f32", "F32", 0, 1, 4},
-    [MK_F16] = {"f16", "F16", 1, 1, 2},
-    [MK_BF16] = {"bf16", "BF16", 30, 1, 2},
-    [MK_F8_E4M3] = {"fp8", "F8_E4M3", -1, 1, 1},
-    [MK_Q8_0] = {"q8_0", NULL, 8, 32, 34},
-    [MK_Q4_0] = {"q4_0", NULL, 2, 32, 18},
-    [MK_Q4_1] = {"q4_1", NULL, 3, 32, 20},
-    [MK_Q5_0] = {"q5_0", NULL, 6, 32, 22},
-    [MK_Q5_1] = {"q5_1", NULL, 7, 32, 24},
-    [MK_Q2_K] = {"q2_K", NULL, 10, 256, 84},
-    [MK_Q3_K] = {"q3_K", NULL, 11, 256, 110},
-    [MK_Q4_K] = {"q4_K", NULL, 12, 256, 144},
-    [MK_Q5_K] = {"q5_K", NULL, 13, 256, 176},
-    [MK_Q6_K] = {"q6_K", NULL, 14, 256, 210},
-    [MK_IQ4_NL] = {"iq4_nl", NULL, 20, 32, 18},
-    [MK_IQ4_XS] = {"iq4_xs", NULL, 23, 256, 136},
-    [MK_I8] = {"i8", "I8", 24, 1, 1},
-    [MK_I32] = {"i32", "I32", 26, 1, 4},
-    [MK_I64] = {"i64", "I64", 27, 1, 8},
-    [MK_U8] = {"u8", "U8", -1, 1, 1},
+    [MK_F32] = {"f32", "F32", 0, 1, 4},         [MK_F16] = {"f16", "F16", 1, 1, 2},
+    [MK_BF16] = {"bf16", "BF16", 30, 1, 2},     [MK_F8_E4M3] = {"fp8", "F8_E4M3", -1, 1, 1},
+    [MK_Q8_0] = {"q8_0", NULL, 8, 32, 34},      [MK_Q4_0] = {"q4_0", NULL, 2, 32, 18},
+    [MK_Q4_1] = {"q4_1", NULL, 3, 32, 20},      [MK_Q5_0] = {"q5_0", NULL, 6, 32, 22},
+    [MK_Q5_1] = {"q5_1", NULL, 7, 32, 24},      [MK_Q2_K] = {"q2_K", NULL, 10, 256, 84},
+    [MK_Q3_K] = {"q3_K", NULL, 11, 256, 110},   [MK_Q4_K] = {"q4_K", NULL, 12, 256, 144},
+    [MK_Q5_K] = {"q5_K", NULL, 13, 256, 176},   [MK_Q6_K] = {"q6_K", NULL, 14, 256, 210},
+    [MK_IQ4_NL] = {"iq4_nl", NULL, 20, 32, 18}, [MK_IQ4_XS] = {"iq4_xs", NULL, 23, 256, 136},
+    [MK_I8] = {"i8", "I8", 24, 1, 1},           [MK_I32] = {"i32", "I32", 26, 1, 4},
+    [MK_I64] = {"i64", "I64", 27, 1, 8},        [MK_U8] = {"u8", "U8", -1, 1, 1},
     [MK_F64] = {"f64", "F64", 28, 1, 8},
 };
 

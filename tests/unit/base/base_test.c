@@ -45,7 +45,8 @@ static void buf_refuses_to_pass_its_maximum_and_keeps_its_contents(void **state)
     buf_release(&b);
 }
 
-/* Known answers of Philox 4x32-10 from the Random123 distribution (kat_vectors): zeros, and all ones. */
+/* Known answers of Philox 4x32-10 from the Random123 distribution (kat_vectors): zeros, and all
+ * ones. */
 static void rng_matches_the_published_vectors(void **state)
 {
     uint32_t w[4];
