@@ -15,7 +15,7 @@ static void read_all(const void *data, size_t bytes)
         .options = "mla=absorbed", .dtype = MK_BF16, .n_layers = 2, .row_bytes = 36};
     struct kv_file f;
     struct mk_error err;
-    volatile unsigned char last;
+    volatile unsigned char last = 0;
 
     memset(key.fingerprint, 0xab, sizeof key.fingerprint);
     if (kv_file_parse(&f, data, bytes, "fuzz", &key, 1000, 1 << 20, &err))
@@ -30,7 +30,7 @@ static void read_all(const void *data, size_t bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    unsigned char *copy = malloc(bytes + (bytes == 0)); /* exact size, aligned */
+    unsigned char *copy = calloc(bytes + (bytes == 0), 1); /* exact size, aligned */
 
     if (!copy)
         return 0;
