@@ -10,7 +10,7 @@
  *     20   4   n_tokens
  *     24   8   row_bytes
  *     32   32  fingerprint of the model
- *     64   64  options, a text padded with zeros: "mla=absorbed numerics=exact cpu=avx2"
+ *     64   64  options, a text padded with zeros: "attention=gqa numerics=exact cpu=avx2"
  *     128  4 * n_tokens, padded with zeros to a multiple of 64    token ids
  *          n_layers * n_tokens * row_bytes                        rows [l, t]
  *          32                                                     SHA-256 of all before
