@@ -14,9 +14,9 @@ static const struct cli_command commands[] = {
     {"inspect", "what a model file holds", cmd_inspect},
     {"score", "log-probabilities and perplexity of a text", cmd_score},
     {"bench", "tokens a second of prefill and decode", cmd_bench},
+    {"convert", "write a model in another number format", cmd_convert},
     {"tokenize", "text to token ids and back", cmd_tokenize},
-    {NULL, NULL, NULL}
-};
+    {NULL, NULL, NULL}};
 enum { N_COMMANDS = sizeof commands / sizeof *commands - 1 };
 
 static int print_overview(FILE *out)

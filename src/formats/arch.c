@@ -236,3 +236,9 @@ int arch_check(const struct arch *a, const char *path, struct mk_error *err)
         return mk_error_set(err, MK_EFORMAT, "%s: top_k is %d, expected 0 or more", path, a->top_k);
     return 0;
 }
+
+bool arch_layer_is_moe(const struct arch *a, int32_t layer)
+{
+    return a->n_experts > 0 && layer >= a->first_k_dense &&
+           (a->moe_layer_freq <= 1 || layer % a->moe_layer_freq == 0);
+}

@@ -15,6 +15,7 @@
 #include "base/error.h"
 
 struct gguf;
+struct gguf_writer;
 
 enum arch_attention { ARCH_GQA, ARCH_MLA };  /* a new kind: a line here, a file in model/ */
 enum arch_router {                           /* how experts are chosen, see model/router.h */
@@ -90,9 +91,21 @@ int arch_from_hf_text(struct arch *a, const char *name, const char *json, uint64
 int arch_from_gguf(struct arch *a, const struct gguf *g, const char *path, struct mk_error *err);
 /* Writes config.json text that transformers 4 and 5 read (for convert); caller frees. Rope factors
  * of a GGUF become the llama3 scaling that they were made with. a->rope is not stated: the caller
- * puts q and k of llama back into halves. MK_EUNSUPPORTED when config.json has no key for it. */
-int arch_to_hf(const struct arch *a, char **json, struct mk_error *err);
+ * puts q and k of llama back into halves. torch_dtype: what programs shall compute in ("bfloat16"),
+ * or NULL. MK_EUNSUPPORTED when config.json has no key for it. */
+int arch_to_hf(const struct arch *a, const char *torch_dtype, char **json, struct mk_error *err);
+/* Writes general.architecture and its keys, as llama.cpp reads them since April 2025: attention of
+ * deepseek2 is described in its absorbed form. llama3 scaling is not among them, see below; MTP is
+ * left out. MK_EUNSUPPORTED when GGUF has no key for it. */
+int arch_to_gguf(const struct arch *a, struct gguf_writer *w, struct mk_error *err);
+/* What rope_freqs.weight of a llama GGUF holds: what each pair's frequency is divided by.
+ * Returns how many, head_dim / 2; 0 when none are needed. */
+int arch_rope_factors(const struct arch *a, float factors[ARCH_MAX_ROPE_FACTORS]);
+/* "deepseek2", "llama", ...: general.architecture. */
+const char *arch_gguf_name(const struct arch *a);
 /* Checks ranges and combinations; the readers above have called it. */
 int arch_check(const struct arch *a, const char *path, struct mk_error *err);
+/* Whether a layer, or an MTP block behind the last, chooses among experts. */
+bool arch_layer_is_moe(const struct arch *a, int32_t layer);
 
 #endif

@@ -245,7 +245,7 @@ static const char *class_of(const char *model_type)
     return "";
 }
 
-int arch_to_hf(const struct arch *a, char **json, struct mk_error *err)
+int arch_to_hf(const struct arch *a, const char *torch_dtype, char **json, struct mk_error *err)
 {
     struct arch scaled;
     struct writer w = {json_object(), 0};
@@ -266,6 +266,8 @@ int arch_to_hf(const struct arch *a, char **json, struct mk_error *err)
     put_scaling(&w, a);
     put_ids(&w, a);
     put_quantization(&w, a);
+    if (torch_dtype)
+        put_text(&w, "torch_dtype", torch_dtype);
     if (!w.failed)
         *json = json_dumps(w.root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(w.root);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 
 struct gguf;
+struct gguf_writer;
 
 /* GPT-2 byte alphabet; SentencePiece-style with byte fallback. */
 enum vocab_kind { VOCAB_BYTE_BPE, VOCAB_SPM_BPE };
@@ -73,6 +74,10 @@ int vocab_from_gguf(struct vocab *v, const struct gguf *g, const char *path, str
 /* Same as the first from texts, for the fuzzer; config may be NULL. */
 int vocab_from_texts(struct vocab *v, const char *name, const char *json, size_t json_bytes,
                      const char *config, size_t config_bytes, struct mk_error *err);
+/* As tokenizer.ggml.* keys. n_rows: of the embedding; those beyond the tokens become unused ones.
+ * MK_EUNSUPPORTED when GGUF has no name for the splitting rule. */
+int vocab_to_gguf(const struct vocab *v, int32_t n_rows, struct gguf_writer *w,
+                  struct mk_error *err);
 void vocab_release(struct vocab *v);
 
 /* Whether text typed by a user must never become this token: special ones, and added ones that look

@@ -2,13 +2,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <openssl/evp.h>
 
 #include "base/buf.h"
-#include "formats/gguf.h"
-#include "formats/safetensors.h"
+#include "formats/model_file.h"
 #include "generate/engine.h"
 
 struct mk_model_options mk_model_options_default(void)
@@ -18,70 +16,23 @@ struct mk_model_options mk_model_options_default(void)
 
 /* What a file or folder holds, while it is read. */
 struct source {
-    struct gguf gguf; /* of a .gguf; of a folder only its tensors */
-    bool is_gguf;
-    struct arch arch;
+    struct model_file file;
     struct vocab vocab;
     bool has_vocab;
 };
 
 static void source_release(struct source *s)
 {
-    gguf_release(&s->gguf);
+    model_file_release(&s->file);
     if (s->has_vocab)
         vocab_release(&s->vocab);
 }
 
-static bool file_in(const char *folder, const char *name)
-{
-    char path[4096];
-    struct stat st;
-
-    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path &&
-           stat(path, &st) == 0;
-}
-
-static int read_folder(struct source *s, const char *path, struct mk_error *err)
-{
-    if (!file_in(path, "config.json"))
-        return mk_error_set(err, MK_ENOTFOUND,
-                            "%s: no config.json in this folder: a model folder has config.json and "
-                            "safetensors files",
-                            path);
-    if (arch_from_hf(&s->arch, path, err) || safetensors_open(&s->gguf.tensors, path, err))
-        return err->code;
-    if (!file_in(path, "tokenizer.json"))
-        return 0;
-    if (vocab_from_tokenizer_json(&s->vocab, path, err))
-        return err->code;
-    s->has_vocab = true;
-    return 0;
-}
-
-static int read_gguf(struct source *s, const char *path, struct mk_error *err)
-{
-    struct gguf_string kind;
-
-    s->is_gguf = true;
-    if (gguf_open(&s->gguf, path, err) || arch_from_gguf(&s->arch, &s->gguf, path, err))
-        return err->code;
-    if (!gguf_text(&s->gguf, "tokenizer.ggml.model", &kind) ||
-        (kind.n == 4 && memcmp(kind.data, "none", 4) == 0))
-        return 0;
-    if (vocab_from_gguf(&s->vocab, &s->gguf, path, err))
-        return err->code;
-    s->has_vocab = true;
-    return 0;
-}
-
 static int source_read(struct source *s, const char *path, struct mk_error *err)
 {
-    struct stat st;
-
-    memset(s, 0, sizeof *s);
-    if (stat(path, &st))
-        return mk_error_set(err, MK_ENOTFOUND, "%s: there is no such file or folder", path);
-    return S_ISDIR(st.st_mode) ? read_folder(s, path, err) : read_gguf(s, path, err);
+    if (model_file_open(&s->file, path, err))
+        return err->code;
+    return model_file_vocab(&s->file, &s->vocab, &s->has_vocab, err);
 }
 
 /* What changes a model's numbers and shows in no tensor: heads, rotation, routing, window. */
@@ -170,9 +121,9 @@ static int open_parts(struct mk_model *m, struct source *s, const char *path,
     if (!m->path)
         return mk_error_memory(err, strlen(path));
     if (compute_init(&m->compute, o->cpu, o->n_threads, err) || source_read(s, path, err) ||
-        model_load(&m->model, &s->arch, &s->gguf.tensors, s->is_gguf ? NAME_GGUF : NAME_HF,
-                   &options, err) ||
-        fingerprint(m, &s->gguf.tensors, err))
+        model_load(&m->model, &s->file.arch, &s->file.gguf.tensors,
+                   s->file.is_gguf ? NAME_GGUF : NAME_HF, &options, err) ||
+        fingerprint(m, &s->file.gguf.tensors, err))
         return err->code;
     return take_tokenizer(m, s, path, err);
 }

@@ -14,10 +14,7 @@ const struct attention_kind *attention_kind_for(const struct arch *a, const stru
 
 const struct ffn_kind *ffn_kind_for(const struct arch *a, int32_t layer)
 {
-    bool moe = a->n_experts > 0 && layer >= a->first_k_dense &&
-               (a->moe_layer_freq <= 1 || layer % a->moe_layer_freq == 0);
-
-    return moe ? &ffn_moe : &ffn_dense;
+    return arch_layer_is_moe(a, layer) ? &ffn_moe : &ffn_dense;
 }
 
 const struct residual_kind *residual_kind_for(const struct arch *a)

@@ -100,9 +100,8 @@ static int find_scales(const struct loader *ld, const struct file_tensor *t, str
     return 0;
 }
 
-/* Describes the part in the file; for an expert of a GGUF stack, its rows of the stack. */
-static int describe(const struct loader *ld, const struct matrix_part *part, struct weight_src *src,
-                    const struct file_tensor **tensor, struct mk_error *err)
+int load_describe(const struct loader *ld, const struct matrix_part *part, struct weight_src *src,
+                  const struct file_tensor **tensor, struct mk_error *err)
 {
     const struct file_tensor *t;
     int64_t n_rows = part->n_rows, row0 = part->row0;
@@ -143,8 +142,7 @@ static int progress(struct loader *ld, uint64_t bytes, struct mk_error *err)
     return 0;
 }
 
-/* One row as f32, block scales applied. */
-static void row_to_f32(const struct weight_src *src, int64_t r, float *out)
+void load_row_f32(const struct weight_src *src, int64_t r, float *out)
 {
     const float *scales;
 
@@ -164,7 +162,7 @@ static int part_to_f32(struct loader *ld, const struct weight_src *src, float **
     if (arena_take(&ld->temp, values, (size_t)(src->n_out * src->n_in), sizeof(float), err))
         return err->code;
     for (int64_t r = 0; r < src->n_out; r++)
-        row_to_f32(src, r, *values + r * src->n_in);
+        load_row_f32(src, r, *values + r * src->n_in);
     return 0;
 }
 
@@ -179,7 +177,7 @@ static int check_finite(struct loader *ld, const struct weight_src *src,
     if (arena_take(&ld->temp, &row, (size_t)src->n_in, sizeof *row, err))
         return err->code;
     for (int64_t r = 0; r < src->n_out; r++) {
-        row_to_f32(src, r, row);
+        load_row_f32(src, r, row);
         for (int64_t k = 0; k < src->n_in; k++)
             if (!isfinite(row[k]))
                 return mk_error_set(err, MK_EFORMAT,
@@ -214,7 +212,7 @@ int load_matrix(struct loader *ld, struct packed *p, const struct matrix_part *p
     const struct file_tensor *t;
     struct weight_src src;
 
-    if (describe(ld, part, &src, &t, err))
+    if (load_describe(ld, part, &src, &t, err))
         return err->code;
     return pack(ld, p, &src, &src, t, err);
 }
@@ -227,7 +225,7 @@ int load_matrix_f32(struct loader *ld, struct packed *p, const struct matrix_par
     float *values;
 
     arena_reset(&ld->temp);
-    if (describe(ld, part, &src, &t, err) || part_to_f32(ld, &src, &values, err))
+    if (load_describe(ld, part, &src, &t, err) || part_to_f32(ld, &src, &values, err))
         return err->code;
     wide =
         (struct weight_src){.dtype = MK_F32, .n_out = src.n_out, .n_in = src.n_in, .data = values};
@@ -267,7 +265,7 @@ int load_transposed(struct loader *ld, struct packed *p, const struct matrix_par
     const struct file_tensor *t;
     struct weight_src src, view;
 
-    if (describe(ld, part, &src, &t, err))
+    if (load_describe(ld, part, &src, &t, err))
         return err->code;
     view = (struct weight_src){.dtype = src.dtype,
                                .n_out = src.n_in,
@@ -297,7 +295,7 @@ int load_vector(struct loader *ld, const float **v, enum weight_role role, int32
     src = (struct weight_src){.dtype = t->dtype, .n_out = 1, .n_in = n, .data = t->data};
     if (check_finite(ld, &src, t, err))
         return err->code;
-    row_to_f32(&src, 0, values);
+    load_row_f32(&src, 0, values);
     *v = values;
     ld->model->n_params += (uint64_t)n;
     ld->n_active += (double)n * ld->active_share;

@@ -30,6 +30,13 @@ struct matrix_part {
     int32_t layer, expert;
     int64_t n_rows, row0, n_out, n_in;
 };
+/* Where a part lies in the file, with its shape checked; for an expert of a GGUF stack, its rows of
+ * the stack. Vectors are one row. */
+int load_describe(const struct loader *ld, const struct matrix_part *part, struct weight_src *src,
+                  const struct file_tensor **tensor, struct mk_error *err);
+/* One row as f32 [n_in], block scales applied. */
+void load_row_f32(const struct weight_src *src, int64_t r, float *out);
+
 int load_matrix(struct loader *ld, struct packed *p, const struct matrix_part *part,
                 struct mk_error *err);
 /* The same rows as columns: p is [n_in, n_out]. Quantised values become f16 on the way,

@@ -52,6 +52,9 @@ static const char *const names[W_N_ROLES][2] = {
     [W_MTP_PROJ] = {"model.layers.%d.eh_proj.weight", "blk.%d.nextn.eh_proj.weight"},
     [W_MTP_NORM] = {"model.layers.%d.shared_head.norm.weight",
                     "blk.%d.nextn.shared_head_norm.weight"},
+    [W_MTP_EMBED] = {"model.layers.%d.embed_tokens.weight", "blk.%d.nextn.embed_tokens.weight"},
+    [W_MTP_HEAD] = {"model.layers.%d.shared_head.head.weight",
+                    "blk.%d.nextn.shared_head_head.weight"},
 };
 
 bool weight_name(char name[MK_NAME_BYTES], enum name_style style, enum weight_role role, int layer,

@@ -50,6 +50,8 @@ enum weight_role {
     W_MTP_HIDDEN_NORM,
     W_MTP_PROJ,
     W_MTP_NORM,
+    W_MTP_EMBED, /* copies of the model's own, which some programs ask for */
+    W_MTP_HEAD,
     W_N_ROLES
 };
 

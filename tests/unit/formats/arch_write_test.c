@@ -45,7 +45,8 @@ static struct arch written_and_read(const struct arch *a)
     struct mk_error err = {0};
     char *json;
 
-    if (arch_to_hf(a, &json, &err) || arch_from_hf_text(&back, "w", json, strlen(json), &err))
+    if (arch_to_hf(a, "float32", &json, &err) ||
+        arch_from_hf_text(&back, "w", json, strlen(json), &err))
         fail_msg("%s", err.text);
     free(json);
     return back;
@@ -90,11 +91,11 @@ static void factors_of_another_kind_are_refused(void **state)
 
     (void)state;
     a.rope_freq_factors[1] = 3;
-    assert_int_equal(arch_to_hf(&a, &json, &err), MK_EUNSUPPORTED);
+    assert_int_equal(arch_to_hf(&a, NULL, &json, &err), MK_EUNSUPPORTED);
     assert_null(json);
     for (int i = 0; i < a.n_rope_freq_factors; i++)
         a.rope_freq_factors[i] = i % 2 ? 8 : 1; /* nothing blended */
-    assert_int_equal(arch_to_hf(&a, &json, &err), MK_EUNSUPPORTED);
+    assert_int_equal(arch_to_hf(&a, NULL, &json, &err), MK_EUNSUPPORTED);
 }
 
 static void what_config_json_has_no_key_for_is_refused(void **state)
@@ -105,12 +106,12 @@ static void what_config_json_has_no_key_for_is_refused(void **state)
 
     (void)state;
     a.attention_bias = false;
-    assert_int_equal(arch_to_hf(&a, &json, &err), MK_EUNSUPPORTED);
+    assert_int_equal(arch_to_hf(&a, NULL, &json, &err), MK_EUNSUPPORTED);
     a = read_hf("llama3");
     a.sliding_window = 8;
-    assert_int_equal(arch_to_hf(&a, &json, &err), MK_EUNSUPPORTED);
+    assert_int_equal(arch_to_hf(&a, NULL, &json, &err), MK_EUNSUPPORTED);
     a.sliding_window = -8;
-    assert_int_equal(arch_to_hf(&a, &json, &err), MK_EFORMAT);
+    assert_int_equal(arch_to_hf(&a, NULL, &json, &err), MK_EFORMAT);
 }
 
 int main(void)

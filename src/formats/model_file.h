@@ -1,0 +1,26 @@
+/* model_file.h: a model as it lies on the disk: a folder with config.json and safetensors, or a
+ * .gguf file. Headers alone are read; tensors stay in the mapped file until somebody asks. */
+#ifndef MK_FORMATS_MODEL_FILE_H
+#define MK_FORMATS_MODEL_FILE_H
+
+#include "formats/arch.h"
+#include "formats/gguf.h"
+#include "formats/vocab.h"
+
+struct model_file {
+    struct arch arch;
+    struct gguf gguf; /* of a folder only its tensors are used */
+    bool is_gguf;     /* names and layouts of GGUF */
+    char *path;       /* owned */
+};
+
+/* On failure `f` is empty. */
+int model_file_open(struct model_file *f, const char *path, struct mk_error *err);
+void model_file_release(struct model_file *f);
+/* The tokenizer beside the weights; *there is false, and v untouched, when the model has none. */
+int model_file_vocab(const struct model_file *f, struct vocab *v, bool *there,
+                     struct mk_error *err);
+/* Whether a folder has a file of this name. */
+bool model_folder_has(const char *folder, const char *name);
+
+#endif
