@@ -15,7 +15,7 @@ static void use(const struct arch *a)
 
     if (arch_check(a, "config.json", &err))
         abort();
-    if (arch_to_hf(a, &json, &err)) {
+    if (arch_to_hf(a, "float32", &json, &err)) {
         if (!err.text[0])
             abort();
         return;
