@@ -8,6 +8,17 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+#define DEEPSEEK_MARKS .bos = "<｜begin▁of▁sentence｜>", .eos = "<｜end▁of▁sentence｜>"
+/* One template, two kinds of model. */
+#define R1_TEMPLATE                                                                                \
+    .has = {"{{'<｜User｜>' + message['content']}}", "message['content'] is none",                 \
+            "content.split('</think>')[-1]", "'<｜Assistant｜><think>",                            \
+            "{{'<｜tool▁calls▁end｜><｜end▁of▁sentence｜>'}}{%- endif %}"},                        \
+    .lacks = {"{{'<｜tool▁output▁begin｜>", "is_first_sp", "enable_thinking"}, DEEPSEEK_MARKS,     \
+    .thinks = true, .traits = CHAT_DROPS_THOUGHTS, .render = chat_render_deepseek
+#define LLAMA3_MARKS .bos = "<|begin_of_text|>", .eos = "<|eot_id|>"
+#define MISTRAL_MARKS .bos = "<s>", .eos = "</s>"
+
 /* Read from above: the first row that fits wins. Fragments hold no newline, which some files write
  * as a backslash and an n. */
 static const struct chat_format formats[] = {
@@ -50,6 +61,125 @@ static const struct chat_format formats[] = {
         .render = chat_render_qwen25,
     },
     {
+        .name = "deepseek-v3.1",
+        .has = {"{{'<｜User｜>' + ", "{{'<｜Assistant｜></think>'}}", "if not thinking",
+                "'<｜tool▁sep｜>' + tool['function']['arguments'] + '<｜tool▁call▁end｜>'"},
+        DEEPSEEK_MARKS,
+        .thinks = true,
+        .traits = CHAT_SYSTEM_JOINED,
+        .render = chat_render_deepseek_v31,
+    },
+    {
+        .name = "deepseek-r1-tools", /* R1's later template; the next row is the first */
+        .has = {"{{'<｜User｜>' + message['content']}}", "'tool_calls' in message", "is_first_sp",
+                "content.split('</think>')[-1]", "'<｜Assistant｜><think>"},
+        .lacks = {"{{'<｜tool▁output▁begin｜>", "enable_thinking"},
+        DEEPSEEK_MARKS,
+        .thinks = true,
+        .traits = CHAT_SYSTEM_JOINED | CHAT_CALLS_BESIDE_TEXT | CHAT_DROPS_THOUGHTS,
+        .render = chat_render_deepseek,
+    },
+    {
+        .name = "r1-distill",
+        .model_types = {"qwen2", "llama"},
+        R1_TEMPLATE,
+    },
+    {
+        .name = "deepseek-r1",
+        R1_TEMPLATE,
+    },
+    {
+        .name = "deepseek-v3-0324",
+        .has = {"{{'<｜User｜>' + message['content']}}", "'tool_calls' in message", "is_first_sp"},
+        .lacks = {"{{'<｜tool▁output▁begin｜>", "think"},
+        DEEPSEEK_MARKS,
+        .traits = CHAT_SYSTEM_JOINED | CHAT_CALLS_BESIDE_TEXT,
+        .render = chat_render_deepseek,
+    },
+    {
+        .name = "deepseek-v3",
+        .has = {"{{'<｜User｜>' + message['content']}}", "message['content'] is none",
+                "is_first_sp", "{{'<｜tool▁calls▁end｜><｜end▁of▁sentence｜>'}}{%- endif %}"},
+        .lacks = {"{{'<｜tool▁output▁begin｜>", "think", "'tool_calls' in"},
+        DEEPSEEK_MARKS,
+        .traits = CHAT_SYSTEM_JOINED,
+        .render = chat_render_deepseek,
+    },
+    {
+        .name = "deepseek-v2.5",
+        .has = {"{{'<｜User｜>' + message['content']}}", "message['content'] is none",
+                "%}        {% set ns.system_prompt = message['content'] %}    {%-"},
+        .lacks = {"{{'<｜tool▁output▁begin｜>", "think", "is_first_sp"},
+        DEEPSEEK_MARKS,
+        .traits = CHAT_SYSTEM_INDENTED,
+        .render = chat_render_deepseek,
+    },
+    {
+        .name = "deepseek-v2",
+        .has = {"{{ bos_token }}", "{{ 'User: ' + message['content'] + '",
+                "{{ 'Assistant: ' + message['content'] + eos_token }}", "{{ 'Assistant:' }}"},
+        .lacks = {"think", "tools"},
+        DEEPSEEK_MARKS,
+        .render = chat_render_deepseek_v2,
+    },
+    {
+        .name = "llama3.1",
+        .has = {"<|start_header_id|>ipython<|end_header_id|>", "Environment: ipython",
+                "{%- set date_string = \"26 Jul 2024\" %}", "tools_in_user_message = true",
+                "Cutting Knowledge Date: December 2023", "This model only supports single tool"},
+        .lacks = {"strftime_now"},
+        LLAMA3_MARKS,
+        .takes_tools = true,
+        .render = chat_render_llama31,
+    },
+    {
+        .name = "llama3",
+        .has = {"'<|start_header_id|>' + message['role'] + '<|end_header_id|>",
+                "message['content'] | trim + '<|eot_id|>'",
+                "{% set content = bos_token + content %}", "{% if add_generation_prompt %}"},
+        .lacks = {"tools"},
+        LLAMA3_MARKS,
+        .render = chat_render_llama3,
+    },
+    {
+        .name = "mistral-v3",
+        .has = {"\"[AVAILABLE_TOOLS] [\"", "\"[INST] \" + system_message", "[TOOL_CALLS] [",
+                "{{- \" \" + message[\"content\"] + eos_token}}", "[TOOL_RESULTS] {",
+                "length != 9"},
+        .lacks = {"[SYSTEM_PROMPT]", "\"content\"]|trim"},
+        MISTRAL_MARKS,
+        .takes_tools = true,
+        .traits = CHAT_SPACED,
+        .render = chat_render_mistral_v3,
+    },
+    {
+        .name = "mistral-nemo",
+        .has = {"\"[AVAILABLE_TOOLS][\"", "\"[INST]\" + system_message", "[TOOL_CALLS][",
+                "{{- message[\"content\"] + eos_token}}", "[TOOL_RESULTS]{", "length != 9"},
+        .lacks = {"[SYSTEM_PROMPT]"},
+        MISTRAL_MARKS,
+        .takes_tools = true,
+        .render = chat_render_mistral_v3,
+    },
+    {
+        .name = "mistral-v1-system",
+        .has = {"' [INST] ' + system_message + '", "' [INST] ' + message['content'] + ' [/INST]'",
+                "{{- ' ' + message['content'] + eos_token}}"},
+        .lacks = {"tools"},
+        MISTRAL_MARKS,
+        .traits = CHAT_SYSTEM_IN_QUESTION,
+        .render = chat_render_mistral_v1,
+    },
+    {
+        .name = "mistral-v1",
+        .has = {"{{ '[INST] ' + message['content'] + ' [/INST]' }}",
+                "{{ message['content'] + eos_token}}",
+                "Only user and assistant roles are supported!"},
+        .lacks = {"tools", "system"},
+        MISTRAL_MARKS,
+        .render = chat_render_mistral_v1,
+    },
+    {
         .name = "chatml",
         .has = {"'<|im_start|>' + message['role'] + '", "message['content'] + '<|im_end|>'"},
         .lacks = {"messages[0]", "tools", "bos_token", "think"},
@@ -60,9 +190,17 @@ static const struct chat_format formats[] = {
 
 enum { N_FORMATS = sizeof formats / sizeof *formats, MAX_PROMPT_BYTES = 1 << 30 };
 
+static bool is_type(const struct chat_format *f, const char *model_type)
+{
+    for (size_t i = 0; i < sizeof f->model_types / sizeof *f->model_types; i++)
+        if (model_type && f->model_types[i] && !strcmp(model_type, f->model_types[i]))
+            return true;
+    return false;
+}
+
 static bool fits(const struct chat_format *f, struct vocab_text template, const char *model_type)
 {
-    if (f->model_type && (!model_type || !strstr(model_type, f->model_type)))
+    if (f->model_types[0] && !is_type(f, model_type))
         return false;
     for (size_t i = 0; i < sizeof f->has / sizeof *f->has && f->has[i]; i++)
         if (!memmem(template.data, template.n, f->has[i], strlen(f->has[i])))
@@ -91,13 +229,25 @@ const struct chat_format *chat_format_by_name(const char *name)
     return NULL;
 }
 
-const char *chat_format_name_at(size_t i) { return i < N_FORMATS ? formats[i].name : NULL; }
+const char *chat_format_name_at(size_t i)
+{
+    return i < N_FORMATS ? formats[i].name : NULL;
+}
 
-const char *chat_format_name(const struct chat_format *f) { return f->name; }
+const char *chat_format_name(const struct chat_format *f)
+{
+    return f->name;
+}
 
-bool chat_format_thinks(const struct chat_format *f) { return f->thinks; }
+bool chat_format_thinks(const struct chat_format *f)
+{
+    return f->thinks;
+}
 
-bool chat_format_takes_tools(const struct chat_format *f) { return f->takes_tools; }
+bool chat_format_takes_tools(const struct chat_format *f)
+{
+    return f->takes_tools;
+}
 
 /* ---- checking, writing ----------------------------------------------------------------------- */
 
@@ -142,9 +292,11 @@ static int parse_tools(const struct chat *c, json_t **tools, struct mk_error *er
                             where.text);
     if (!json_is_array(*tools))
         return mk_error_set(err, MK_EINVAL, "tools: a JSON array is wanted");
-    json_array_foreach(*tools, i, tool)
-        if (!json_is_string(json_object_get(json_object_get(tool, "function"), "name")))
-            return mk_error_set(err, MK_EINVAL, "tools: tool %zu has no function with a name", i);
+    json_array_foreach(*tools, i, tool) if (
+        !json_is_string(json_object_get(
+            json_object_get(tool, "function"),
+            "name"))) return mk_error_set(err, MK_EINVAL,
+                                          "tools: tool %zu has no function with a name", i);
     if (!json_array_size(*tools)) {
         json_decref(*tools);
         *tools = NULL;

@@ -11,7 +11,7 @@
 #include "tokenizer/tokenizer.h"
 
 struct chat_tool_call {
-    const char *id;        /* or NULL */
+    const char *id; /* or NULL */
     const char *name;
     const char *arguments; /* JSON text of an object */
 };
@@ -28,7 +28,7 @@ struct chat_message {
 enum chat_think {
     CHAT_THINK_AUTO, /* what the template does when nothing is said */
     CHAT_THINK_ON,
-    CHAT_THINK_OFF   /* ON and OFF change nothing where the template has no switch */
+    CHAT_THINK_OFF /* ON and OFF change nothing where the template has no switch */
 };
 
 struct chat {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tokenizer/unicode.h"
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 static void append(struct chat_out *o, const char *data, size_t n)
@@ -35,9 +37,15 @@ static void mark_typed(struct chat_out *o, size_t begin)
     o->typed[o->n_typed++] = (struct text_span){begin, o->text->n};
 }
 
-void chat_put(struct chat_out *o, const char *literal) { append(o, literal, strlen(literal)); }
+void chat_put(struct chat_out *o, const char *literal)
+{
+    append(o, literal, strlen(literal));
+}
 
-void chat_put_text(struct chat_out *o, struct chat_text text) { append(o, text.data, text.n); }
+void chat_put_text(struct chat_out *o, struct chat_text text)
+{
+    append(o, text.data, text.n);
+}
 
 void chat_say_text(struct chat_out *o, struct chat_text text)
 {
@@ -47,7 +55,10 @@ void chat_say_text(struct chat_out *o, struct chat_text text)
     mark_typed(o, begin);
 }
 
-void chat_say(struct chat_out *o, const char *text) { chat_say_text(o, chat_text_of(text)); }
+void chat_say(struct chat_out *o, const char *text)
+{
+    chat_say_text(o, chat_text_of(text));
+}
 
 void chat_refuse(struct chat_out *o, const char *why)
 {
@@ -100,46 +111,53 @@ static void real_out(struct chat_out *o, double x)
         o->rc = buf_printf(o->text, o->err, "%.*f", precision - exponent, x);
 }
 
-static void json_out(struct chat_out *o, const json_t *value)
+/* A new line and the indent of this depth, where JSON is indented at all. */
+static void line_out(struct chat_out *o, int depth)
 {
-    const char *key;
-    json_t *item;
-    size_t i;
-    void *at;
+    if (depth >= 0 && !o->rc)
+        o->rc = buf_printf(o->text, o->err, "\n%*s", 4 * depth, "");
+}
 
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
+/* depth: of indentation; negative for all on one line. The parser bounds it. */
+static void json_out(struct chat_out *o, const json_t *value, int depth)
+{
+    int inner = depth < 0 ? depth : depth + 1;
+    const char *comma = depth < 0 ? ", " : ",", *key;
+    json_t *item;
+    size_t i = 0;
+
+    if (json_is_object(value)) {
         append(o, "{", 1);
-        for (at = json_object_iter((json_t *)value), i = 0; at;
-             at = json_object_iter_next((json_t *)value, at)) {
-            append(o, ", ", i++ ? 2 : 0);
-            key = json_object_iter_key(at);
+        json_object_foreach((json_t *)value, key, item)
+        {
+            chat_put(o, i++ ? comma : "");
+            line_out(o, inner);
             json_string_out(o, key, strlen(key));
             append(o, ": ", 2);
-            json_out(o, json_object_iter_value(at));
+            json_out(o, item, inner);
         }
+        if (i)
+            line_out(o, depth);
         append(o, "}", 1);
-        break;
-    case JSON_ARRAY:
+    } else if (json_is_array(value)) {
         append(o, "[", 1);
-        json_array_foreach(value, i, item) {
-            append(o, ", ", i ? 2 : 0);
-            json_out(o, item);
+        json_array_foreach(value, i, item)
+        {
+            chat_put(o, i ? comma : "");
+            line_out(o, inner);
+            json_out(o, item, inner);
         }
+        if (json_array_size(value))
+            line_out(o, depth);
         append(o, "]", 1);
-        break;
-    case JSON_STRING:
+    } else if (json_is_string(value)) {
         json_string_out(o, json_string_value(value), json_string_length(value));
-        break;
-    case JSON_INTEGER:
-        if (!o->rc)
-            o->rc = buf_printf(o->text, o->err, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        break;
-    case JSON_REAL:
+    } else if (json_is_real(value)) {
         real_out(o, json_real_value(value));
-        break;
-    default:
+    } else if (!json_is_integer(value)) {
         chat_put(o, json_is_null(value) ? "null" : json_is_true(value) ? "true" : "false");
+    } else if (!o->rc) {
+        o->rc = buf_printf(o->text, o->err, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     }
 }
 
@@ -147,7 +165,23 @@ void chat_say_json(struct chat_out *o, const json_t *value)
 {
     size_t begin = o->text->n;
 
-    json_out(o, value);
+    json_out(o, value, -1);
+    mark_typed(o, begin);
+}
+
+void chat_say_json_indented(struct chat_out *o, const json_t *value)
+{
+    size_t begin = o->text->n;
+
+    json_out(o, value, 0);
+    mark_typed(o, begin);
+}
+
+void chat_say_json_string(struct chat_out *o, struct chat_text text)
+{
+    size_t begin = o->text->n;
+
+    json_string_out(o, text.data, text.n);
     mark_typed(o, begin);
 }
 
@@ -167,7 +201,39 @@ void chat_say_arguments(struct chat_out *o, const struct chat_tool_call *call)
 
 /* ---- Python's string methods ----------------------------------------------------------------- */
 
-bool chat_is(const struct chat_message *m, const char *role) { return !strcmp(m->role, role); }
+bool chat_is(const struct chat_message *m, const char *role)
+{
+    return !strcmp(m->role, role);
+}
+
+static bool is_space(int32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+struct chat_text chat_trim(struct chat_text t)
+{
+    while (t.n) {
+        struct utf8_char c = utf8_at((const unsigned char *)t.data, t.n);
+
+        if (!is_space((int32_t)c.code))
+            break;
+        t.data += c.n;
+        t.n -= (size_t)c.n;
+    }
+    while (t.n) {
+        size_t begin = t.n - 1;
+
+        while (begin && t.n - begin < 3 && ((unsigned char)t.data[begin] & 0xC0) == 0x80)
+            begin--;
+        if (!is_space((int32_t)utf8_at((const unsigned char *)t.data + begin, t.n - begin).code))
+            break;
+        t.n = begin;
+    }
+    return t;
+}
 
 struct chat_text chat_lstrip_newlines(struct chat_text t)
 {
@@ -188,7 +254,10 @@ static const char *find(struct chat_text t, const char *mark)
     return t.n ? memmem(t.data, t.n, mark, strlen(mark)) : NULL;
 }
 
-bool chat_contains(struct chat_text t, const char *mark) { return find(t, mark); }
+bool chat_contains(struct chat_text t, const char *mark)
+{
+    return find(t, mark);
+}
 
 struct chat_text chat_before(struct chat_text t, const char *mark)
 {

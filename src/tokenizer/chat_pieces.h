@@ -12,26 +12,40 @@
 #include "tokenizer/chat.h"
 
 /* Bytes that lie in a message; borrowed. */
-struct chat_text { const char *data; size_t n; };
+struct chat_text {
+    const char *data;
+    size_t n;
+};
 
 struct chat_out {
     struct buf *text;
     struct text_span *typed; /* owned; [n_typed] what came from outside, neighbours joined */
     size_t n_typed, capacity;
     struct chat_text bos, eos;
-    json_t *tools;           /* owned; parsed tools_json, a non-empty array, or NULL */
+    json_t *tools; /* owned; parsed tools_json, a non-empty array, or NULL */
     struct mk_error *err;
-    int rc;                  /* the first failure */
+    int rc; /* the first failure */
+};
+
+/* In what the templates of a family differ. */
+enum chat_trait {
+    CHAT_SYSTEM_JOINED = 1,     /* system messages with a blank line between; else the last alone */
+    CHAT_SYSTEM_INDENTED = 2,   /* eight spaces in front of BOS for each of them */
+    CHAT_CALLS_BESIDE_TEXT = 4, /* a message may hold text and calls, and the calls are closed */
+    CHAT_DROPS_THOUGHTS = 8,    /* what is in front of the last </think> of an answer */
+    CHAT_SYSTEM_IN_QUESTION = 16, /* the first question begins with the system message */
+    CHAT_SPACED = 32              /* a space behind marks */
 };
 
 struct chat_format {
     const char *name;
-    const char *model_type; /* a part of the model type, where a template alone does not decide */
-    const char *has[6];     /* what the template contains ... */
-    const char *lacks[4];   /* ... and does not */
+    const char *model_types[2]; /* where a template alone does not decide */
+    const char *has[6];         /* what the template contains ... */
+    const char *lacks[4];       /* ... and does not */
     const char *bos, *eos;
     bool thinks, takes_tools;
-    const char *system;     /* what the template says when there is no system message, or NULL */
+    unsigned traits;    /* of enum chat_trait */
+    const char *system; /* what the template says when there is no system message, or NULL */
     void (*render)(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 };
 
@@ -39,15 +53,25 @@ struct chat_format {
 void chat_render_chatml(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 void chat_render_qwen25(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 void chat_render_qwen3(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_deepseek_v2(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_deepseek(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_deepseek_v31(struct chat_out *o, const struct chat_format *f,
+                              const struct chat *c);
+void chat_render_llama3(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_llama31(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_mistral_v1(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_mistral_v3(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 void chat_put(struct chat_out *o, const char *literal);
 void chat_put_text(struct chat_out *o, struct chat_text text); /* BOS, EOS */
-void chat_say(struct chat_out *o, const char *text); /* NULL says nothing */
+void chat_say(struct chat_out *o, const char *text);           /* NULL says nothing */
 void chat_say_text(struct chat_out *o, struct chat_text text);
 /* json.dumps(value, ensure_ascii=False): what Jinja's tojson is in `transformers`. */
 void chat_say_json(struct chat_out *o, const json_t *value);
+void chat_say_json_indented(struct chat_out *o, const json_t *value); /* indent=4 */
+void chat_say_json_string(struct chat_out *o, struct chat_text text);
 /* The same for the arguments of a call, given as JSON text. */
 void chat_say_arguments(struct chat_out *o, const struct chat_tool_call *call);
 /* A conversation that the template refuses. */
@@ -60,6 +84,8 @@ static inline struct chat_text chat_text_of(const char *s)
 {
     return (struct chat_text){s ? s : "", s ? strlen(s) : 0};
 }
+/* Python's strip(): Unicode's white space and four separators. */
+struct chat_text chat_trim(struct chat_text t);
 /* Python's lstrip and rstrip of newlines. */
 struct chat_text chat_lstrip_newlines(struct chat_text t);
 struct chat_text chat_rstrip_newlines(struct chat_text t);
