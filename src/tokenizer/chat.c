@@ -292,11 +292,10 @@ static int parse_tools(const struct chat *c, json_t **tools, struct mk_error *er
                             where.text);
     if (!json_is_array(*tools))
         return mk_error_set(err, MK_EINVAL, "tools: a JSON array is wanted");
-    json_array_foreach(*tools, i, tool) if (
-        !json_is_string(json_object_get(
-            json_object_get(tool, "function"),
-            "name"))) return mk_error_set(err, MK_EINVAL,
-                                          "tools: tool %zu has no function with a name", i);
+    json_array_foreach (*tools, i, tool) {
+        if (!json_is_string(json_object_get(json_object_get(tool, "function"), "name")))
+            return mk_error_set(err, MK_EINVAL, "tools: tool %zu has no function with a name", i);
+    }
     if (!json_array_size(*tools)) {
         json_decref(*tools);
         *tools = NULL;

@@ -41,8 +41,7 @@ static void offer_tools(struct chat_out *o)
     chat_put(o, "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
                 "You are provided with function signatures within <tools></tools> XML tags:\n"
                 "<tools>");
-    json_array_foreach(o->tools, i, tool)
-    {
+    json_array_foreach (o->tools, i, tool) {
         chat_put(o, "\n");
         chat_say_json(o, tool);
     }

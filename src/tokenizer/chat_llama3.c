@@ -51,8 +51,7 @@ static void first_question(struct chat_out *o, const struct chat_message *m)
                 "with its proper arguments that best answers the given prompt.\n\n"
                 "Respond in the format {\"name\": function name, \"parameters\": dictionary of "
                 "argument name and its value}.Do not use variables.\n\n");
-    json_array_foreach(o->tools, i, tool)
-    {
+    json_array_foreach (o->tools, i, tool) {
         chat_say_json_indented(o, tool);
         chat_put(o, "\n\n");
     }

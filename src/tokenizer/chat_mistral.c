@@ -69,8 +69,7 @@ static void offer_tool(struct chat_out *o, json_t *function)
     json_t *value;
 
     chat_put(o, "{\"type\": \"function\", \"function\": {");
-    json_object_foreach(function, key, value)
-    {
+    json_object_foreach (function, key, value) {
         if (!strcmp(key, "return"))
             continue;
         chat_put(o, separator);
@@ -97,8 +96,7 @@ static void offer_tools(struct chat_out *o, const char *space)
 
     chat_put(o, "[AVAILABLE_TOOLS]");
     chat_put(o, space);
-    json_array_foreach(o->tools, i, tool)
-    {
+    json_array_foreach (o->tools, i, tool) {
         chat_put(o, i ? ", " : "[");
         offer_tool(o, json_object_get(tool, "function"));
     }

@@ -128,8 +128,7 @@ static void json_out(struct chat_out *o, const json_t *value, int depth)
 
     if (json_is_object(value)) {
         append(o, "{", 1);
-        json_object_foreach((json_t *)value, key, item)
-        {
+        json_object_foreach ((json_t *)value, key, item) {
             chat_put(o, i++ ? comma : "");
             line_out(o, inner);
             json_string_out(o, key, strlen(key));
@@ -141,8 +140,7 @@ static void json_out(struct chat_out *o, const json_t *value, int depth)
         append(o, "}", 1);
     } else if (json_is_array(value)) {
         append(o, "[", 1);
-        json_array_foreach(value, i, item)
-        {
+        json_array_foreach (value, i, item) {
             chat_put(o, i ? comma : "");
             line_out(o, inner);
             json_out(o, item, inner);
