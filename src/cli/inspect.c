@@ -12,6 +12,7 @@
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "formats/gguf.h"
+#include "formats/model_file.h"
 #include "formats/safetensors.h"
 #include "hub/hub.h"
 #include "kernels/kernels.h"
@@ -23,6 +24,7 @@ struct inspection {
     struct arch arch;
     struct count count;
     struct model_flags flags;
+    bool has_weights; /* false: a folder with config.json alone */
     int32_t context;
     uint64_t weight_bytes, kv_bytes; /* of all tensors; of one token */
 };
@@ -33,17 +35,33 @@ struct dimension {
     int64_t value;
 };
 
+/* A folder with config.json alone is no model to hub_resolve; here it lacks only the tensors. With
+ * an index it is a model whose weights are not where the index says. */
+static int find(struct inspection *in, const char *name, struct mk_error *err)
+{
+    int rc = hub_resolve(name, &in->path, err);
+
+    in->has_weights = !rc;
+    if (rc != MK_ENOTFOUND || !model_folder_has(name, "config.json") ||
+        model_folder_has(name, "model.safetensors.index.json"))
+        return rc;
+    in->path = strdup(name);
+    return in->path ? 0 : mk_error_memory(err, strlen(name) + 1);
+}
+
 static int open_headers(struct inspection *in, const char *name, struct mk_error *err)
 {
     struct stat st;
 
-    if (hub_resolve(name, &in->path, err))
+    if (find(in, name, err))
         return err->code;
-    if (stat(in->path, &st) == 0 && S_ISDIR(st.st_mode))
-        return arch_from_hf(&in->arch, in->path, err) ||
-                       safetensors_open(&in->gguf.tensors, in->path, err)
-                   ? err->code
-                   : 0;
+    if (stat(in->path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        int rc = arch_from_hf(&in->arch, in->path, err);
+
+        if (!rc && in->has_weights)
+            rc = safetensors_open(&in->gguf.tensors, in->path, err);
+        return rc;
+    }
     return gguf_open(&in->gguf, in->path, err) ||
                    arch_from_gguf(&in->arch, &in->gguf, in->path, err)
                ? err->code
@@ -196,8 +214,11 @@ static void print_memory(const struct inspection *in)
     progress_bytes(a, in->weight_bytes);
     progress_bytes(b, kv);
     progress_bytes(all, in->weight_bytes + kv);
-    printf("memory             %s of weights + %s of cache for %d tokens = %s\n", a, b, in->context,
-           all);
+    if (in->has_weights)
+        printf("memory             %s of weights + %s of cache for %d tokens = %s\n", a, b,
+               in->context, all);
+    else
+        printf("memory             %s of cache for %d tokens, weights apart\n", b, in->context);
     printf("cache              %" PRIu64 " bytes a token; multi-head attention of the same\n"
            "                   shape %" PRIu64 ": the ratio is %.2f %%\n",
            in->kv_bytes, mha, 100.0 * (double)c->kv_values / (double)c->mha_values);
@@ -227,7 +248,10 @@ static void print(const struct inspection *in, bool all)
         printf(" x %g from %d tokens", a->scaling_factor, a->original_context);
     printf("\nembeddings         %s\n", a->tie_word_embeddings ? "tied" : "own head");
     print_memory(in);
-    printf("tensors            %" PRId64 "\n", in->gguf.tensors.n_items);
+    if (in->has_weights)
+        printf("tensors            %" PRId64 "\n", in->gguf.tensors.n_items);
+    else
+        printf("tensors            none: %s holds config.json and no weights\n", in->path);
     if (all)
         print_tensors(&in->gguf.tensors);
     else
@@ -269,6 +293,7 @@ static void print_json(const struct inspection *in)
                         json_pack("{s:I,s:I,s:I}", "total", (json_int_t)c->total, "active",
                                   (json_int_t)c->active, "mtp", (json_int_t)c->mtp));
     json_object_set_new(root, "tied_embeddings", json_boolean(a->tie_word_embeddings));
+    json_object_set_new(root, "has_weights", json_boolean(in->has_weights));
     json_object_set_new(root, "weight_bytes", json_integer((json_int_t)in->weight_bytes));
     json_object_set_new(root, "cache",
                         json_pack("{s:i,s:I,s:I,s:I,s:f}", "context", in->context,
@@ -295,7 +320,8 @@ int cmd_inspect(int argc, char **argv)
         .command = "inspect",
         .arguments = "MODEL",
         .about = "Shows what a model file holds: its dimensions, parameters and tensors, and what\n"
-                 "a context costs beside multi-head attention. Reads the headers alone.",
+                 "a context costs beside multi-head attention. Reads the headers alone; of a\n"
+                 "folder with config.json and no weights it shows all but the tensors.",
         .min_args = 1,
         .max_args = 1,
         .options = options};

@@ -317,6 +317,24 @@ def test_a_failure_is_one_line_that_names_its_cause(minke, line, words):
     assert len(r.stderr) < 300
 
 
+@pytest.mark.parametrize("name", ["v2-lite", "v3-fp8", "qwen2-tied"])
+def test_inspect_needs_the_config_alone_and_says_so(minke, tmp_path, name):
+    (tmp_path / "config.json").write_bytes((MODELS / name / "config.json").read_bytes())
+    whole = result_of(minke("inspect", MODELS / name, "--json"))
+    got = result_of(minke("inspect", tmp_path, "--json"))
+    assert whole["has_weights"] and whole["tensors"]
+    assert got == whole | {"has_weights": False, "weight_bytes": 0, "tensors": []}
+    for options in [], ["--tensors"]:
+        shown = minke("inspect", tmp_path, *options)
+        assert shown.returncode == 0 and shown.stderr == ""
+        assert f"{tmp_path} holds config.json and no weights\n" in shown.stdout
+        assert f"parameters         {whole['parameters']['total']} " in shown.stdout
+        assert "B of weights" not in shown.stdout
+    failed(minke("generate", tmp_path, "-p", "a"), "holds no model")
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "gone"}}')
+    failed(minke("inspect", tmp_path), "holds no model")
+
+
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"LC_ALL": "C"}], ids=repr)
 def test_a_pipe_sees_no_escape_codes(minke, env):
     for line in (["generate", V3, "--ids-file", PROMPT, "-n", 2, "--json"],
