@@ -282,9 +282,10 @@ def dense_layer(c, model_type):
 def tensors(model_type, c):
     """Every tensor of a checkpoint: name -> shape."""
     d = c["hidden_size"]
-    t = {"model.embed_tokens.weight": (VOCAB, d), "model.norm.weight": (d,)}
+    v = c["vocab_size"]
+    t = {"model.embed_tokens.weight": (v, d), "model.norm.weight": (d,)}
     if not c["tie_word_embeddings"]:
-        t["lm_head.weight"] = (VOCAB, d)
+        t["lm_head.weight"] = (v, d)
     mla = model_type.startswith("deepseek")
     for i in range(c["num_hidden_layers"]):
         layer = mla_layer(c, i >= c["first_k_dense_replace"]) if mla else dense_layer(c, model_type)
@@ -294,12 +295,12 @@ def tensors(model_type, c):
         # (README_WEIGHTS.md).
         p = f"model.layers.{c['num_hidden_layers'] + i}."
         t |= {
-            p + "embed_tokens.weight": (VOCAB, d),
+            p + "embed_tokens.weight": (v, d),
             p + "enorm.weight": (d,),
             p + "hnorm.weight": (d,),
             p + "eh_proj.weight": (d, 2 * d),
             p + "shared_head.norm.weight": (d,),
-            p + "shared_head.head.weight": (VOCAB, d),
+            p + "shared_head.head.weight": (v, d),
         }
         t |= {p + k: v for k, v in mla_layer(c, True).items()}
     return t
