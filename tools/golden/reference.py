@@ -46,18 +46,25 @@ def rope_frequencies(r, dim):
     return f / r["factor"] * ramp + f * (1 - ramp)
 
 
-def rotate(x, f):
-    """Adjacent pairs of x [t, h, d] as complex numbers, turned by position * f."""
+def magnitude(r, key):
+    """YaRN's m(factor, mscale); 1 without YaRN."""
+    return 0.1 * r[key] * math.log(r["factor"]) + 1 if r["rope_type"] == "yarn" else 1
+
+
+def rotate(x, r):
+    """Adjacent pairs of x [t, h, d] as complex numbers, turned by position * frequency.
+
+    Every release has mscale = mscale_all_dim: then their length stays.
+    """
+    f = rope_frequencies(r, x.shape[-1])
     z = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.arange(x.shape[0])[:, None, None] * f)
+    z = z * magnitude(r, "mscale") / magnitude(r, "mscale_all_dim")
     return np.stack([z.real, z.imag], -1).reshape(x.shape)
 
 
 def softmax_scale(c):
     s = (c["qk_nope_head_dim"] + c["qk_rope_head_dim"]) ** -0.5
-    r = c["rope_parameters"]
-    if r["rope_type"] == "yarn":
-        s *= (0.1 * r["mscale_all_dim"] * math.log(r["factor"]) + 1) ** 2
-    return s
+    return s * magnitude(c["rope_parameters"], "mscale_all_dim") ** 2
 
 
 def attention(w, p, c, x):
@@ -76,10 +83,9 @@ def attention(w, p, c, x):
         q = x @ w[p + "q_proj.weight"].T
     q = q.reshape(t, h, dn + dr)
     a = x @ w[p + "kv_a_proj_with_mqa.weight"].T
-    f = rope_frequencies(c["rope_parameters"], dr)
     latent = rms_norm(a[:, : c["kv_lora_rank"]], w[p + "kv_a_layernorm.weight"], 1e-6)
-    k_rope = rotate(a[:, None, c["kv_lora_rank"] :], f)
-    q_rope = rotate(q[..., dn:], f)
+    k_rope = rotate(a[:, None, c["kv_lora_rank"] :], c["rope_parameters"])
+    q_rope = rotate(q[..., dn:], c["rope_parameters"])
     kv = (latent @ w[p + "kv_b_proj.weight"].T).reshape(t, h, dn + c["v_head_dim"])
     s = np.einsum("thd,jhd->htj", q[..., :dn], kv[..., :dn]) + np.einsum(
         "thd,jd->htj", q_rope, k_rope[:, 0]
