@@ -1,5 +1,6 @@
 """Random models of every kind and of awkward sizes, written by transformers: minke's logits and
-greedy ids are transformers'. Needs build/minke and what `make test-peers` installs.
+greedy ids are transformers', from the folder and from a GGUF made of it. Needs build/minke and what
+`make test-peers` installs.
 
 The golden models (tools/golden/export.py) fix a few sizes; here a seed draws them: odd wherever a
 formula allows odd, other counts of heads, layers, groups and experts, other RoPE scalings. Latent
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import types
 
+import llama_cpp
 import numpy as np
 import pytest
 import safetensors.torch
@@ -52,7 +54,8 @@ def rope(rng, seed, mscale):
     theta = float(rng.choice([1e4, 3e5]))
     if seed % 2 == 0:
         return dict(rope_type="default", rope_theta=theta)
-    r = shapes.yarn(rng.uniform(3, 45), int(rng.integers(40, 300)), rng.integers(4, 33), mscale)
+    original = int(rng.integers(40, 300))
+    r = shapes.yarn(rng.uniform(3, 45), original, rng.integers(4, 33), mscale)
     return dict(r, rope_theta=theta, mscale=mscale + (0.25 if seed == SEEDS[-1] else 0))
 
 
@@ -81,10 +84,10 @@ def experts(rng, grouped):
 
 
 def v2(rng, seed, grouped):
-    # even: transformers views the ends of these rows as complex numbers
-    return dict(latent(rng, seed, 0.707, grouped) |
-                dict(kv_lora_rank=2 * odd(rng, 11, 23), qk_nope_head_dim=2 * odd(rng, 5, 17)),
-                **experts(rng, grouped), topk_method="group_limited_greedy" if grouped else "greedy",
+    # transformers views the ends of these rows as complex numbers
+    even = dict(kv_lora_rank=2 * odd(rng, 11, 23), qk_nope_head_dim=2 * odd(rng, 5, 17))
+    return dict(latent(rng, seed, 0.707, grouped) | even, **experts(rng, grouped),
+                topk_method="group_limited_greedy" if grouped else "greedy",
                 scoring_func="softmax", norm_topk_prob=False,
                 routed_scaling_factor=float(rng.uniform(1, 16)) if grouped else 1.0)
 
@@ -211,12 +214,16 @@ def make(folder, model_type, c, exact, rng, store=None):
     else:
         raise AssertionError("twenty prompts that hang in the balance")
     forms = [["--mla", f] for f in ("absorbed", "expanded")] if "kv_lora_rank" in c else [[]]
-    return types.SimpleNamespace(folder=folder, forms=forms, prompts=expected[0],
+    return types.SimpleNamespace(folder=folder, rope=c["rope_parameters"], forms=forms,
+                                 window=c.get("sliding_window", math.inf), prompts=expected[0],
                                  logits=expected[1], greedy=expected[2])
 
 
-@pytest.fixture(scope="module", params=[(k, s) for k in KINDS for s in SEEDS],
-                ids=lambda p: f"{p[0]}-{p[1]}")
+def name_of(drawn):
+    return f"{drawn[0]}-{drawn[1]}"
+
+
+@pytest.fixture(scope="module", params=[(k, s) for k in KINDS for s in SEEDS], ids=name_of)
 def random_model(request, tmp_path_factory):
     torch.set_num_threads(1)
     kind, seed = request.param
@@ -279,6 +286,36 @@ def compare(m, tmp_path):
 
 def test_logits_and_greedy_ids_are_those_of_transformers(random_model, tmp_path):
     compare(random_model, tmp_path)
+
+
+def test_a_gguf_of_it_computes_the_same(random_model, tmp_path):
+    """convert's other layouts: heads permuted, experts stacked, kv_b in two. GGUF has one number
+    for both mscales."""
+    m = random_model
+    run = subprocess.run([MINKE, "convert", m.folder, tmp_path / "x.gguf", "--to", "f32",
+                          "--quiet"], capture_output=True, text=True)
+    if m.rope.get("mscale") != m.rope.get("mscale_all_dim"):
+        assert run.returncode == 1 and "GGUF has no key" in run.stderr
+        return
+    assert run.returncode == 0, run.stderr
+    compare(types.SimpleNamespace(**vars(m) | {"folder": tmp_path / "x.gguf"}), tmp_path)
+
+
+# llama.cpp wants square projections of a qwen2, a q_lora of most deepseek2, and one mscale.
+@pytest.mark.parametrize("random_model", [
+    *((k, s) for k in ("qwen3", "qwen3-yarn", "llama3", "llama-linear", "mistral") for s in SEEDS),
+    ("v3", 1), ("v3", 2)], ids=name_of, indirect=True)
+def test_llama_cpp_reads_the_gguf(random_model, tmp_path):
+    m = random_model
+    n = min(m.window, max(PROMPTS))  # llama.cpp forgets the window of a Mistral
+    subprocess.run([MINKE, "convert", m.folder, tmp_path / "x.gguf", "--to", "f32", "--quiet"],
+                   check=True)
+    llm = llama_cpp.Llama(str(tmp_path / "x.gguf"), n_ctx=512, logits_all=True, n_threads=2,
+                          verbose=False)
+    llm.eval(m.prompts[-1][:n])
+    error = np.abs(np.array(llm.scores[:n]) - m.logits[-1][:n]).max() / np.abs(m.logits[-1]).max()
+    print(f"llama.cpp: {error:.1e} of the largest logit")
+    assert error < 5e-3  # it keeps the cache in f16
 
 
 def test_fp8_blocks_are_the_values_they_stand_for(fp8_model, tmp_path):
