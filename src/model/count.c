@@ -36,12 +36,6 @@ static uint64_t layer(const struct arch *a, bool moe)
     return n + (a->router == ARCH_ROUTER_NOAUX ? (uint64_t)a->n_experts : 0);
 }
 
-static bool is_moe(const struct arch *a, int32_t l)
-{
-    return a->n_experts > 0 && l >= a->first_k_dense &&
-           (a->moe_layer_freq <= 1 || l % a->moe_layer_freq == 0);
-}
-
 void count_arch(struct count *c, const struct arch *a, enum mk_mla form)
 {
     uint64_t d = (uint64_t)a->d_model, v = (uint64_t)a->n_vocab, h = (uint64_t)a->n_heads;
@@ -50,9 +44,11 @@ void count_arch(struct count *c, const struct arch *a, enum mk_mla form)
     *c = (struct count){0};
     c->total = c->active = v * d * (a->tie_word_embeddings ? 1 : 2) + d;
     for (int32_t l = 0; l < a->n_layers; l++) {
-        n = layer(a, is_moe(a, l));
-        c->total += n + (is_moe(a, l) ? (uint64_t)a->n_experts * expert(a) : 0);
-        c->active += n + (is_moe(a, l) ? (uint64_t)a->n_experts_used * expert(a) : 0);
+        bool moe = arch_layer_is_moe(a, l);
+
+        n = layer(a, moe);
+        c->total += n + (moe ? (uint64_t)a->n_experts * expert(a) : 0);
+        c->active += n + (moe ? (uint64_t)a->n_experts_used * expert(a) : 0);
     }
     n = layer(a, a->n_experts > 0) + (uint64_t)a->n_experts * expert(a) + 2 * d * d + 3 * d;
     c->mtp = (uint64_t)a->n_mtp * n;
