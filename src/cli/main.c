@@ -16,6 +16,7 @@ static const struct cli_command commands[] = {
     {"bench", "tokens a second of prefill and decode", cmd_bench},
     {"convert", "write a model in another number format", cmd_convert},
     {"tokenize", "text to token ids and back", cmd_tokenize},
+    {"tokenizer", "learn a vocabulary from text", cmd_tokenizer},
     {NULL, NULL, NULL}};
 enum { N_COMMANDS = sizeof commands / sizeof *commands - 1 };
 
