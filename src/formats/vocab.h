@@ -79,6 +79,8 @@ int vocab_from_texts(struct vocab *v, const char *name, const char *json, size_t
 int vocab_to_gguf(const struct vocab *v, int32_t n_rows, struct gguf_writer *w,
                   struct mk_error *err);
 void vocab_release(struct vocab *v);
+/* SHA-256 of all that decides which ids a text gets: tokens, merges, patterns. */
+int vocab_fingerprint(const struct vocab *v, unsigned char out[32], struct mk_error *err);
 
 /* Whether text typed by a user must never become this token: special ones, and added ones that look
  * like markup. */

@@ -174,6 +174,29 @@ static void digits_stand_alone_unless_asked(void **state)
     }
 }
 
+static void vocabularies_have_fingerprints(void **state)
+{
+    static const char *const text[] = {"hello hello 12", NULL};
+    unsigned char prints[3][32];
+    struct mk_error err = {0};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct bpe_train_options o = options(280);
+        struct bpe_trainer *t;
+        struct vocab v;
+
+        o.keep_digits = i == 2; /* same tokens, another way to split */
+        t = learn(&o, text);
+        v = vocab_of(t);
+        assert_int_equal(vocab_fingerprint(&v, prints[i], &err), 0);
+        vocab_release(&v);
+        bpe_trainer_free(t);
+    }
+    assert_memory_equal(prints[0], prints[1], 32);
+    assert_memory_not_equal(prints[0], prints[2], 32);
+}
+
 /* Every byte comes back, and special tokens are the first ids. */
 static void the_written_file_encodes_any_bytes(void **state)
 {
@@ -281,6 +304,7 @@ int main(void)
         cmocka_unit_test(python_tokenizers_learns_the_same_merges),
         cmocka_unit_test(the_order_of_documents_changes_nothing),
         cmocka_unit_test(digits_stand_alone_unless_asked),
+        cmocka_unit_test(vocabularies_have_fingerprints),
         cmocka_unit_test(the_written_file_encodes_any_bytes),
         cmocka_unit_test(no_merge_spells_a_special_token),
         cmocka_unit_test(wrong_options_are_refused_with_their_reason),
