@@ -2,20 +2,41 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/map_file.h"
 #include "cli/cli.h"
+#include "formats/text_source.h"
 #include "tokenizer/bpe_train.h"
 
-static int add_file(struct bpe_trainer *t, const char *path, struct mk_error *err)
-{
-    struct map_file m;
-    int rc = map_file_open(&m, path, err);
+#define MAX_DOCUMENT ((size_t)4 << 30)
 
+/* Texts, and what is said in conversations. */
+static int add_document(struct bpe_trainer *t, const struct text_document *d, struct mk_error *err)
+{
+    int rc = d->text ? bpe_trainer_add(t, d->text, d->n, err) : 0;
+
+    for (size_t i = 0; !rc && i < d->n_messages; i++)
+        rc = bpe_trainer_add(t, d->messages[i].content, d->messages[i].n, err);
+    return rc;
+}
+
+static int add_source(struct bpe_trainer *t, const char *path, const char *field,
+                      struct mk_error *err)
+{
+    struct text_source_options o = text_source_defaults();
+    struct text_document d;
+    struct text_source *s;
+    bool more = true;
+    int rc;
+
+    o.max_document = MAX_DOCUMENT;
+    if (field)
+        o.field = field;
+    rc = text_source_open(&s, path, &o, err);
     if (rc)
         return rc;
-    if (m.bytes)
-        rc = bpe_trainer_add(t, (const char *)m.data, m.bytes, err);
-    map_file_close(&m);
+    while (!(rc = text_source_next(s, &d, &more, err)) && more)
+        if ((rc = add_document(t, &d, err)))
+            break;
+    text_source_close(s);
     return rc;
 }
 
@@ -32,14 +53,14 @@ static void print_report(const struct bpe_train_report *r, int32_t wanted, const
         printf("fewer than the %d asked for: the text has no more pairs that repeat\n", wanted);
 }
 
-static int train(const struct bpe_train_options *o, const char *dir, char **files, int n_files,
-                 bool quiet, struct mk_error *err)
+static int train(const struct bpe_train_options *o, const char *dir, const char *field,
+                 char **files, int n_files, bool quiet, struct mk_error *err)
 {
     struct bpe_trainer *t = NULL;
     int rc = bpe_trainer_create(&t, o, err);
 
     for (int i = 0; !rc && i < n_files; i++)
-        rc = add_file(t, files[i], err);
+        rc = add_source(t, files[i], field, err);
     if (!rc)
         rc = bpe_trainer_run(t, err);
     if (!rc)
@@ -57,7 +78,7 @@ int cmd_tokenizer(int argc, char **argv)
 {
     struct bpe_train_options o = bpe_train_defaults();
     struct cli_list specials = {.n = 0};
-    const char *out = NULL;
+    const char *out = NULL, *field = NULL;
     bool quiet = false;
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, &out, "DIR", "the folder to write", 0, 0, NULL},
@@ -67,13 +88,15 @@ int cmd_tokenizer(int argc, char **argv)
          0, 0, NULL},
         {"no-split-digits", 0, CLI_FLAG, &o.keep_digits, NULL,
          "up to three digits in a token, as DeepSeek V3", 0, 0, NULL},
+        {"field", 0, CLI_STRING, &field, "NAME", "of JSONL objects, with the text (text)", 0, 0,
+         NULL},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no report", 0, 0, NULL},
         {0}};
     const struct cli_syntax syntax = {
         "tokenizer", "train FILE...",
-        "Learns a byte-level BPE vocabulary from text files and writes tokenizer.json and\n"
-        "tokenizer_config.json, which Hugging Face tokenizers reads too. Special tokens get the\n"
-        "first ids, in the order given; each digit is a token of its own.",
+        "Learns a byte-level BPE vocabulary and writes tokenizer.json and tokenizer_config.json,\n"
+        "which Hugging Face tokenizers reads too. FILE is text, .jsonl, .gz or .zst of either, or\n"
+        "a folder. Special tokens get the first ids, in the order given; each digit is a token.",
         2, 1 << 20, options};
     struct mk_error err = {0};
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
@@ -88,5 +111,5 @@ int cmd_tokenizer(int argc, char **argv)
         o.specials = specials.items;
         o.n_specials = specials.n;
     }
-    return train(&o, out, argv + 2, n_args - 1, quiet, &err) ? cli_fail(&err) : 0;
+    return train(&o, out, field, argv + 2, n_args - 1, quiet, &err) ? cli_fail(&err) : 0;
 }

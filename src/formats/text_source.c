@@ -1,0 +1,375 @@
+/* text_source.c: documents one after the other out of a stream that libarchive unpacks. */
+#include "formats/text_source.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "formats/text_files.h"
+
+#define BLOCK ((size_t)1 << 18)
+#define MAX_MESSAGES 100000
+
+struct text_source {
+    struct text_source_options o;
+    struct text_files files;
+    size_t n_opened;             /* files opened; the last of them is at hand */
+    struct archive *archive;     /* owned; NULL between files */
+    bool jsonl, ended;           /* of the file at hand; ended: the stream has no more */
+    struct buf window;           /* read and not yet used: from `begin` on */
+    size_t begin, searched;      /* searched: no line break between begin and here */
+    int64_t line;                /* of the file at hand, read so far */
+    struct buf document;         /* plain text of several lines */
+    json_t *json;                /* the JSONL line at hand, owned */
+    struct text_message *messages;
+    size_t messages_capacity;
+    struct text_source_counts counts;
+};
+
+struct text_source_options text_source_defaults(void)
+{
+    return (struct text_source_options){.field = "text", .max_document = (size_t)256 << 20};
+}
+
+int text_source_open(struct text_source **out, const char *path,
+                     const struct text_source_options *o, struct mk_error *err)
+{
+    struct text_source *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return mk_error_memory(err, sizeof *s);
+    s->o = *o;
+    buf_init(&s->window, o->max_document + 2 * BLOCK);
+    buf_init(&s->document, o->max_document);
+    if (text_files_find(&s->files, path, err)) {
+        text_source_close(s);
+        return err->code;
+    }
+    *out = s;
+    return 0;
+}
+
+void text_source_close(struct text_source *s)
+{
+    if (!s)
+        return;
+    if (s->archive)
+        archive_read_free(s->archive);
+    json_decref(s->json);
+    text_files_release(&s->files);
+    buf_release(&s->window);
+    buf_release(&s->document);
+    free(s->messages);
+    free(s);
+}
+
+struct text_source_counts text_source_counts(const struct text_source *s)
+{
+    return s->counts;
+}
+
+/* ---- the stream ------------------------------------------------------------------------------ */
+
+static const char *path_of(const struct text_source *s)
+{
+    return s->files.paths[s->n_opened - 1];
+}
+
+static int damaged(struct text_source *s, struct mk_error *err)
+{
+    const char *why = archive_error_string(s->archive);
+
+    return mk_error_set(err, MK_EFORMAT, "%s: cannot be read: %s", path_of(s),
+                        why ? why : "unknown reason");
+}
+
+static int open_file(struct text_source *s, struct mk_error *err)
+{
+    struct archive_entry *entry;
+    struct text_name name;
+    int r;
+
+    s->n_opened++;
+    name = text_name_of(path_of(s));
+    s->archive = archive_read_new();
+    if (!s->archive)
+        return mk_error_memory(err, 1);
+    archive_read_support_format_raw(s->archive);
+    archive_read_support_format_empty(s->archive);
+    if (name.gzip)
+        archive_read_support_filter_gzip(s->archive);
+    if (name.zstd)
+        archive_read_support_filter_zstd(s->archive);
+    if (archive_read_open_filename(s->archive, path_of(s), BLOCK) != ARCHIVE_OK)
+        return damaged(s, err);
+    if ((name.gzip || name.zstd) && archive_filter_count(s->archive) < 2)
+        return mk_error_set(err, MK_EFORMAT, "%s: not packed as its name says", path_of(s));
+    r = archive_read_next_header(s->archive, &entry);
+    if (r != ARCHIVE_OK && r != ARCHIVE_WARN && r != ARCHIVE_EOF)
+        return damaged(s, err);
+    s->ended = r == ARCHIVE_EOF;
+    s->jsonl = name.jsonl;
+    s->begin = s->searched = 0;
+    s->line = 0;
+    buf_clear(&s->window);
+    s->counts.n_files++;
+    return 0;
+}
+
+static void close_file(struct text_source *s)
+{
+    archive_read_free(s->archive);
+    s->archive = NULL;
+}
+
+/* More of the stream behind what is in the window. */
+static int fill(struct text_source *s, struct mk_error *err)
+{
+    ssize_t n;
+
+    if (s->begin > s->window.n / 2) {
+        s->window.n -= s->begin;
+        memmove(s->window.data, s->window.data + s->begin, s->window.n);
+        s->searched -= s->begin;
+        s->begin = 0;
+    }
+    if (s->window.n - s->begin > s->o.max_document)
+        return mk_error_set(err, MK_ELIMIT, "%s: line %lld: more than %zu bytes", path_of(s),
+                            (long long)s->line + 1, s->o.max_document);
+    /* what was used may fill the first half: never more than the largest document twice */
+    s->window.max = 2 * s->o.max_document + 4 * BLOCK;
+    if (buf_reserve(&s->window, BLOCK, err))
+        return err->code;
+    n = archive_read_data(s->archive, s->window.data + s->window.n, BLOCK);
+    if (n < 0)
+        return damaged(s, err);
+    s->window.n += (size_t)n;
+    s->ended = n == 0;
+    return 0;
+}
+
+/* A line without its line break; *text is NULL at the end of the file. */
+static int next_line(struct text_source *s, const char **text, size_t *n, struct mk_error *err)
+{
+    const char *found = NULL;
+
+    for (;;) {
+        size_t left = s->window.n - s->searched;
+
+        found = left ? memchr(s->window.data + s->searched, '\n', left) : NULL;
+        s->searched = s->window.n;
+        if (found || s->ended)
+            break;
+        if (fill(s, err))
+            return err->code;
+    }
+    *text = NULL;
+    *n = (found ? (size_t)(found - s->window.data) : s->window.n) - s->begin;
+    if (!found && *n == 0)
+        return 0;
+    *text = s->window.data + s->begin;
+    s->begin += *n + (found != NULL);
+    s->searched = s->begin;
+    s->line++;
+    return 0;
+}
+
+/* ---- plain text ------------------------------------------------------------------------------ */
+
+static int too_long(const struct text_source *s, struct mk_error *err)
+{
+    return mk_error_wrap(err, "%s: a document of plain text, say by which line they are parted",
+                         path_of(s));
+}
+
+static int read_whole(struct text_source *s, struct mk_error *err)
+{
+    while (!s->ended) {
+        if (fill(s, err))
+            return err->code;
+        if (buf_append(&s->document, s->window.data + s->begin, s->window.n - s->begin, err))
+            return too_long(s, err);
+        s->begin = s->searched = s->window.n;
+    }
+    return 0;
+}
+
+static bool is_separator(const struct text_source *s, const char *line, size_t n)
+{
+    n -= n > 0 && line[n - 1] == '\r';
+    return n == strlen(s->o.separator) && !memcmp(line, s->o.separator, n);
+}
+
+/* Lines up to the next separator or the end of the file. */
+static int read_part(struct text_source *s, int64_t *first, struct mk_error *err)
+{
+    const char *line;
+    size_t n;
+    int rc;
+
+    while (!(rc = next_line(s, &line, &n, err)) && line) {
+        if (is_separator(s, line, n)) {
+            if (s->document.n)
+                return 0;
+            continue;
+        }
+        if (!s->document.n)
+            *first = s->line;
+        if (buf_append(&s->document, line, n, err) ||
+            (line + n < s->window.data + s->begin && buf_append(&s->document, "\n", 1, err)))
+            return too_long(s, err);
+    }
+    return rc;
+}
+
+static int next_plain(struct text_source *s, struct text_document *d, struct mk_error *err)
+{
+    int64_t first = 1;
+    int rc;
+
+    buf_clear(&s->document);
+    rc = s->o.separator ? read_part(s, &first, err) : read_whole(s, err);
+    *d = (struct text_document){.path = path_of(s), .line = first};
+    if (!rc && s->document.n) {
+        d->text = s->document.data;
+        d->n = s->document.n;
+    }
+    return rc;
+}
+
+/* ---- JSONL ----------------------------------------------------------------------------------- */
+
+static int add_message(struct text_source *s, size_t i, const json_t *m)
+{
+    const json_t *role = json_object_get(m, "role"), *content = json_object_get(m, "content");
+
+    if (!role) /* ShareGPT's names */
+        role = json_object_get(m, "from");
+    if (!content)
+        content = json_object_get(m, "value");
+    if (!json_is_string(role) || !json_is_string(content))
+        return -1;
+    s->messages[i] = (struct text_message){json_string_value(role), json_string_value(content),
+                                           json_string_length(content)};
+    return 0;
+}
+
+/* 0, or why the line is no document. */
+static const char *read_messages(struct text_source *s, const json_t *list,
+                                 struct text_document *d)
+{
+    size_t n = json_array_size(list);
+
+    if (n > MAX_MESSAGES)
+        return "too many messages";
+    if (n > s->messages_capacity) {
+        struct text_message *grown = realloc(s->messages, n * sizeof *grown);
+
+        if (!grown)
+            return "not enough memory for its messages";
+        s->messages = grown;
+        s->messages_capacity = n;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (add_message(s, i, json_array_get(list, i)))
+            return "a message without \"role\" and \"content\"";
+    d->messages = s->messages;
+    d->n_messages = n;
+    return NULL;
+}
+
+static const char *read_object(struct text_source *s, struct text_document *d)
+{
+    const json_t *text = json_object_get(s->json, s->o.field), *list;
+
+    if (json_is_string(text)) {
+        d->text = json_string_value(text);
+        d->n = json_string_length(text);
+        return NULL;
+    }
+    list = json_object_get(s->json, "messages");
+    if (!list)
+        list = json_object_get(s->json, "conversations");
+    return json_is_array(list) ? read_messages(s, list, d)
+                               : "neither a text field nor a list of messages";
+}
+
+static bool is_blank(const char *line, size_t n)
+{
+    while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t' || line[n - 1] == '\r'))
+        n--;
+    return n == 0;
+}
+
+/* One line that holds something. d stays empty for one that is bad and may be. */
+static int next_jsonl(struct text_source *s, struct text_document *d, bool *at_end,
+                      struct mk_error *err)
+{
+    const char *line, *why;
+    json_error_t at;
+    size_t n;
+    int rc;
+
+    do {
+        rc = next_line(s, &line, &n, err);
+    } while (!rc && line && is_blank(line, n));
+    *d = (struct text_document){.path = path_of(s), .line = s->line};
+    *at_end = rc || !line;
+    if (*at_end)
+        return rc;
+    json_decref(s->json);
+    s->json = json_loadb(line, n, 0, &at);
+    why = s->json ? read_object(s, d) : at.text;
+    if (!why)
+        return 0;
+    s->counts.n_bad++;
+    return s->o.skip_bad ? 0
+                         : mk_error_set(err, MK_EFORMAT, "%s: line %lld: %s", path_of(s),
+                                        (long long)s->line, why);
+}
+
+/* ---- documents ------------------------------------------------------------------------------- */
+
+static size_t bytes_of(const struct text_document *d)
+{
+    size_t n = d->text ? d->n : 0;
+
+    for (size_t i = 0; i < d->n_messages; i++)
+        n += d->messages[i].n;
+    return n;
+}
+
+int text_source_next(struct text_source *s, struct text_document *d, bool *more,
+                     struct mk_error *err)
+{
+    *more = false;
+    while (!*more) {
+        bool at_end;
+        int64_t n_bad = s->counts.n_bad;
+        int rc;
+
+        if (!s->archive && s->n_opened == s->files.n)
+            return 0;
+        rc = s->archive ? 0 : open_file(s, err);
+        if (!rc && s->jsonl) {
+            rc = next_jsonl(s, d, &at_end, err);
+        } else if (!rc) {
+            rc = next_plain(s, d, err);
+            at_end = !d->text;
+        }
+        if (rc)
+            return rc;
+        if (at_end)
+            close_file(s);
+        else if (bytes_of(d) > 0)
+            *more = true;
+        else
+            s->counts.n_empty += n_bad == s->counts.n_bad;
+    }
+    s->counts.n_documents++;
+    s->counts.n_bytes += (int64_t)bytes_of(d);
+    return 0;
+}

@@ -1,0 +1,53 @@
+/* text_source.h: the documents of a text file, a JSONL file, either packed by gzip or zstd, or a
+ * folder of them.
+ *
+ * Which it is follows from the name: .jsonl or .ndjson, behind which .gz or .zst may stand; every
+ * other file is plain text. In a folder, files are taken in the order of their paths' bytes, below
+ * sub-folders too (not through links to folders); only .txt, .md, .jsonl and .ndjson are.
+ *
+ * Files are read as streams: memory is bounded by the longest document, twice. One owner. */
+#ifndef MK_FORMATS_TEXT_SOURCE_H
+#define MK_FORMATS_TEXT_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct text_source_options {
+    const char *field;       /* of a JSONL object with the text: "text" */
+    const char *separator;   /* a line that parts documents of plain text, without its line break;
+                                "" is a blank line; NULL: a file is one document */
+    size_t max_document;     /* bytes of one document or JSONL line; 256 MiB */
+    bool skip_bad;           /* count JSONL lines that cannot be read instead of failing */
+};
+
+struct text_source_options text_source_defaults(void);
+
+struct text_message { const char *role, *content; size_t n; };
+
+/* Text, or a conversation ("messages": [{"role", "content"}, ...], or "conversations"). Borrowed
+ * until the next call. Text is any bytes; from JSONL it is UTF-8 without NUL. */
+struct text_document {
+    const char *text;                     /* NULL for a conversation */
+    size_t n;
+    const struct text_message *messages;  /* [n_messages] */
+    size_t n_messages;
+    const char *path;                     /* of the file */
+    int64_t line;                         /* where it begins, from 1 */
+};
+
+struct text_source_counts { int64_t n_files, n_documents, n_bytes, n_bad, n_empty; };
+
+struct text_source;
+/* MK_ENOTFOUND when a folder holds no file of text. */
+int text_source_open(struct text_source **s, const char *path, const struct text_source_options *o,
+                     struct mk_error *err);
+void text_source_close(struct text_source *s);
+/* The next document that is not empty, or *more = false. After an error only close is allowed. */
+int text_source_next(struct text_source *s, struct text_document *d, bool *more,
+                     struct mk_error *err);
+struct text_source_counts text_source_counts(const struct text_source *s);
+
+#endif
