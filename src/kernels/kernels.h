@@ -88,18 +88,49 @@ int64_t kv_row_bytes(enum dtype row_dtype, int32_t row_dim);
 
 enum rope_pairs { ROPE_HALF, ROPE_INTERLEAVED }; /* pairs (i, i + d/2) or (2i, 2i + 1) */
 
+/* ---- Backward -------------------------------------------------------------------------------- */
+
+/* One product of gemm_nn or gemm_tn; the members as those say. All f32, no pointer is written but
+ * out, which may not overlap any input or other out. */
+struct gemm_job {
+    const float *a;        /* [t, r], a_stride apart */
+    const float *b;        /* gemm_nn [r, k], gemm_tn [t, k]; b_stride apart */
+    float *out;            /* gemm_nn [t, k], gemm_tn [r, k]; out_stride apart */
+    int64_t a_stride, b_stride, out_stride;
+    const int32_t *a_rows; /* row i of a is a[a_rows[i]] (an expert's tokens); NULL: a[i] */
+    const int32_t *b_rows; /* the same for b */
+    int64_t n_rows;        /* t; 0 is allowed */
+    int32_t n_out, n_in;   /* r, k */
+    bool accumulate;       /* gemm_nn: starts from the values in out, else from 0 */
+};
+
+/* A sequence that starts at position 0, as a struct attend_seq with f32 rows. */
+struct attend_backward_seq {
+    const float *q;    /* [t, n_heads * d_k], q_stride apart */
+    const float *rows; /* [t, row_dim], row_stride apart */
+    const float *out;  /* [t, n_heads * d_v], what attend gave; out_stride apart */
+    const float *dout; /* [t, n_heads * d_v], dout_stride apart */
+    /* Neither may overlap anything else here. */
+    float *dq;    /* [t, n_heads * d_k], written; dq_stride apart */
+    float *drows; /* [t, row_dim], added to; drow_stride apart */
+    int64_t q_stride, row_stride, out_stride, dout_stride, dq_stride, drow_stride;
+    int32_t n_rows; /* t */
+};
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 /* Inner loops of one instruction set, in cpu/matmul_rows.h, vector_rows.h and attention_rows.h. */
 struct matmul_rows;
 struct vector_rows;
 struct attention_rows;
+struct backward_rows; /* cpu/backward_rows.h */
 
 struct kernels {
     char name[32]; /* "avx2": what was chosen, printed by the commands */
     const struct matmul_rows *matmul_rows;
     const struct vector_rows *vector_rows;
     const struct attention_rows *attention_rows;
+    const struct backward_rows *backward_rows;
 
     /* All jobs, in one division of the work among the threads. Consecutive jobs that share x,
      * x_stride, n_rows and k (q, k, v; gate, up) share one rounding of x. Class DOT. MK_EMEMORY
@@ -152,6 +183,68 @@ struct kernels {
     void (*softmax)(struct compute *c, float *x, int64_t stride, int64_t n_rows, int32_t n);
     /* log of sum over i of e^x[i], of one row (log-probabilities: x[i] - this). Class EXP. */
     float (*log_sum_exp)(struct compute *c, const float *x, int32_t n);
+
+    /* The backward pass. d* is the gradient of the loss with respect to *; "+=" adds to what is
+     * there. Those that return int fail with MK_EMEMORY when scratch is out, before they write.
+     * rope has no backward of its own: it is rope with the sines of its table negated. */
+
+    /* out[t, k] = sum over r of a[t, r] * b[r, k], r ascending, one fmaf each (dx = dy W). Class
+     * EXACT. */
+    int (*gemm_nn)(struct compute *c, const struct gemm_job *jobs, int32_t n_jobs,
+                   struct mk_error *err);
+    /* out[r, k] += sum over t of a[t, r] * b[t, k], t ascending, one fmaf each, starting from the
+     * value in out (dW += dy^T x): cutting t into calls, in order, gives the same bits. Class
+     * EXACT. */
+    int (*gemm_tn)(struct compute *c, const struct gemm_job *jobs, int32_t n_jobs,
+                   struct mk_error *err);
+
+    /* The backward of attend: dq and drows from dout. shape->row_dtype is MK_F32. The weights P are
+     * computed again; with D = rowsum(dout * out), dS = P * (dout V^T - D) * scale, dq = dS K, dK =
+     * dS^T Q, dV = P^T dout (FlashAttention-2, Dao 2023). dK and dV of a key are summed on their
+     * own, query heads ascending, in a head queries ascending, and then added to drows, dK first:
+     * they may overlap (MLA absorbed). Class EXP on top of the sums of |terms|. */
+    int (*attend_backward)(struct compute *c, const struct attend_shape *shape,
+                           const struct attend_backward_seq *seqs, int32_t n_seqs,
+                           struct mk_error *err);
+
+    /* The backward of rmsnorm, s = 1 / sqrt(mean(x^2) + eps), g = dout * w:
+     *   dx[t, c] += s * (g[c] - x[c] * s^2 * mean over c of g * x)
+     *   dw[c] += sum over t of dout[t, c] * (x[t, c] * s[t]), t ascending, one fmaf each
+     * dw may be NULL (frozen), w too (ones). dx may not overlap the inputs. Class EXACT. */
+    int (*rmsnorm_backward)(struct compute *c, float *dx, int64_t dx_stride, float *dw,
+                            const float *dout, int64_t dout_stride, const float *x,
+                            int64_t x_stride, const float *w, int64_t n_rows, int32_t n, float eps,
+                            struct mk_error *err);
+
+    /* s = 1 / (1 + e^-gate): dgate = dout * up * s * (1 + gate * (1 - s)), dup = dout * gate * s.
+     * dgate and dup may each be gate, up or dout, but not one another. Class EXACT. */
+    void (*silu_mul_backward)(struct compute *c, float *dgate, float *dup, int64_t d_stride,
+                              const float *gate, const float *up, int64_t stride,
+                              const float *dout, int64_t dout_stride, int64_t n_rows, int32_t n);
+
+    /* Cross entropy of softmax(x[t]) and target[t], in nats, and in place its gradient times
+     * scale[t]: loss[t] = log sum e^x[t] - x[t, target], x[t, i] = (p[i] - (i == target)) *
+     * scale[t]. target -1: loss 0, gradient 0. n >= 1. Class EXACT. */
+    void (*softmax_xent)(struct compute *c, float *x, int64_t stride, const int32_t *target,
+                         const float *scale, float *loss, int64_t n_rows, int32_t n);
+
+    /* p = softmax(x): dx[t, i] = p[i] * (dp[i] - sum over i of p * dp). dx may be p or dp. Class
+     * EXACT. */
+    void (*softmax_backward)(struct compute *c, float *dx, int64_t dx_stride, const float *p,
+                             int64_t p_stride, const float *dp, int64_t dp_stride, int64_t n_rows,
+                             int32_t n);
+
+    /* The backward of combine: dy[index[t, j], c] = weight[t, j] * dout[t, c]; dweight[t, j] = sum
+     * over c of y[index[t, j], c] * dout[t, c]. No index may occur twice; rows of dy that none
+     * names keep their values. y and dweight may both be NULL. dy may be y. Class EXACT. */
+    void (*combine_backward)(struct compute *c, float *dy, int64_t dy_stride, float *dweight,
+                             const float *y, int64_t y_stride, const int32_t *index,
+                             const float *weight, const float *dout, int64_t dout_stride,
+                             int64_t n_rows, int32_t n_used, int32_t n);
+
+    /* de[id[t], c] += dx[t, c], t ascending. Class EXACT. */
+    void (*embed_backward)(struct compute *c, float *de, int64_t de_stride, const int32_t *id,
+                           const float *dx, int64_t dx_stride, int64_t n_rows, int32_t n);
 };
 
 /* Name of the first operation that the table lacks, or NULL: a device that lacks one is a start-up

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/backward_rows.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
@@ -16,6 +17,20 @@
 /* The last rounds activations for bf16 weights, so it is taken when asked for, never by itself. */
 enum level { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512, LEVEL_BF16, N_LEVELS };
 static const char *const level_names[N_LEVELS] = {"ref", "avx2", "avx512", "avx512-bf16"};
+
+static const char *backward_missing(const struct kernels *k)
+{
+    return !k->gemm_nn             ? "gemm_nn"
+           : !k->gemm_tn           ? "gemm_tn"
+           : !k->attend_backward   ? "attend_backward"
+           : !k->rmsnorm_backward  ? "rmsnorm_backward"
+           : !k->silu_mul_backward ? "silu_mul_backward"
+           : !k->softmax_xent      ? "softmax_xent"
+           : !k->softmax_backward  ? "softmax_backward"
+           : !k->combine_backward  ? "combine_backward"
+           : !k->embed_backward    ? "embed_backward"
+                                   : NULL;
+}
 
 const char *kernels_missing(const struct kernels *k)
 {
@@ -30,7 +45,7 @@ const char *kernels_missing(const struct kernels *k)
            : !k->load_rows   ? "load_rows"
            : !k->softmax     ? "softmax"
            : !k->log_sum_exp ? "log_sum_exp"
-                             : NULL;
+                             : backward_missing(k);
 }
 
 void kernels_fill_ref(struct kernels *k)
@@ -42,6 +57,10 @@ void kernels_fill_ref(struct kernels *k)
     attention_fill_ops(k);
     matmul_fill_ref(k);
     matmul_fill_ops(k);
+    backward_fill_ref(k);
+    gemm_fill_ops(k);
+    attention_backward_fill_ops(k);
+    vector_backward_fill_ops(k);
 }
 
 #if defined(__x86_64__)
@@ -51,6 +70,7 @@ void kernels_fill_avx2(struct kernels *k)
     vector_fill_avx2(k);
     attention_fill_avx2(k);
     matmul_fill_avx2(k);
+    backward_fill_avx2(k);
 }
 
 void kernels_fill_avx512(struct kernels *k)
