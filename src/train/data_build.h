@@ -1,0 +1,46 @@
+/* data_build.h: text sources become shards of token ids: filtered, without duplicates, tokenised by
+ * all threads.
+ *
+ * Documents are taken in order; a document's ids depend on it, its number in the source and the
+ * options alone, so the shards are the same bytes whatever the number of threads. */
+#ifndef MK_TRAIN_DATA_BUILD_H
+#define MK_TRAIN_DATA_BUILD_H
+
+#include "base/exec.h"
+#include "formats/text_source.h"
+#include "tokenizer/tokenizer.h"
+#include "train/dedup.h"
+#include "train/quality.h"
+
+struct data_build_options {
+    const char *name;                 /* of the source: shards are NAME-00000.tokens and on */
+    const char *const *paths;         /* [n_paths] files and folders */
+    int n_paths;
+    struct text_source_options text;
+    bool filter, drop_copies;
+    struct quality_options quality;
+    struct dedup_options dedup;
+    double fim_rate;                  /* 0..1, see fim.h */
+    uint64_t seed;                    /* of fill-in-the-middle */
+    bool add_bos, add_eos;            /* around every document */
+    int64_t shard_tokens;             /* a shard ends with the document that reaches it */
+};
+
+/* Filters and duplicates on, BOS and EOS where the vocabulary has them, 2^27 tokens a shard. name
+ * and paths are left to fill in. */
+struct data_build_options data_build_defaults(const struct tokenizer *t);
+
+struct data_build_report {
+    struct text_source_counts read;
+    struct quality_report quality;    /* n[QUALITY_KEEP] includes what was dropped as a copy */
+    struct dedup_report dedup;
+    int64_t n_documents, n_tokens;    /* written */
+    int32_t n_shards;
+};
+
+/* Writes into the folder `dir`, which must exist. On failure whole shards may stay; none is half
+ * written. MK_EUNSUPPORTED for conversations: they need a loss mask. */
+int data_build(const struct tokenizer *t, const struct data_build_options *o, struct exec *ex,
+               const char *dir, struct data_build_report *report, struct mk_error *err);
+
+#endif
