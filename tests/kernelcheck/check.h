@@ -69,6 +69,7 @@ struct check_op {
 extern const struct check_op matmul_checks[];
 extern const struct check_op vector_checks[];
 extern const struct check_op attention_checks[];
+extern const struct check_op backward_checks[];
 
 struct check_variant {
     const char *name;

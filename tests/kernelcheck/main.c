@@ -18,8 +18,8 @@ struct options {
     const char *op, *variant;
 };
 
-static const struct check_op *const families[] = {matmul_checks, vector_checks,
-                                                   attention_checks};
+static const struct check_op *const families[] = {matmul_checks, vector_checks, attention_checks,
+                                                  backward_checks};
 #define N_FAMILIES ((int)(sizeof families / sizeof *families))
 
 static int usage(void)

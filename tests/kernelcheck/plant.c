@@ -4,6 +4,7 @@
 
 #include "kernelcheck/check.h"
 #include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/backward_rows.h"
 #include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
 
@@ -165,6 +166,76 @@ static void plant_products(struct kernels *k)
     k->matmul_rows = &wrong;
 }
 
+static const struct backward_rows *backwards(void)
+{
+    struct kernels k;
+
+    backward_fill_ref(&k);
+    return k.backward_rows;
+}
+
+/* The last term of the sum is forgotten. */
+static void gemm_tile(float *out, int64_t out_stride, const float *a, const float *b,
+                      int64_t n_terms, bool from_zero)
+{
+    backwards()->gemm_tile(out, out_stride, a, b, n_terms - 1, from_zero);
+}
+
+static void back_scale(float *out, const float *x, float a, int32_t n)
+{
+    backwards()->scale(out, x, a, n);
+    out[n - 1] = nextafterf(out[n - 1], INFINITY);
+}
+
+/* Written instead of added. */
+static void back_rmsnorm_weight(float *dw, const float *dout, const float *x, float s, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        dw[i] = dout[i] * (x[i] * s);
+}
+
+/* The last value of the other output. */
+static void back_silu_mul(float *dgate, float *dup, const float *gate, const float *up,
+                          const float *dout, int32_t n)
+{
+    backwards()->silu_mul(dgate, dup, gate, up, dout, n);
+    dgate[n - 1] = nextafterf(dup[n - 1], INFINITY);
+}
+
+/* A loss a little large. */
+static float back_xent(float *x, int32_t n, int32_t target, float scale)
+{
+    return backwards()->softmax_xent(x, n, target, scale) + 0.001f;
+}
+
+static void back_softmax(float *dx, const float *p, const float *dp, int32_t n)
+{
+    backwards()->softmax(dx, p, dp, n);
+    dx[0] = nextafterf(dx[0], INFINITY);
+}
+
+/* One key too many. */
+static void attend_step(float *s, float *ds, float scale, float lse, float delta, int32_t lo,
+                        int32_t hi)
+{
+    backwards()->attend_step(s, ds, scale, lse, delta, lo, hi + 1);
+}
+
+static void plant_backward(struct kernels *k)
+{
+    static struct backward_rows wrong;
+
+    wrong = *backwards();
+    wrong.gemm_tile = gemm_tile;
+    wrong.scale = back_scale;
+    wrong.rmsnorm_weight = back_rmsnorm_weight;
+    wrong.silu_mul = back_silu_mul;
+    wrong.softmax_xent = back_xent;
+    wrong.softmax = back_softmax;
+    wrong.attend_step = attend_step;
+    k->backward_rows = &wrong;
+}
+
 static void plant(struct kernels *k)
 {
     static const struct vector_rows wrong_vectors = {
@@ -175,6 +246,7 @@ static void plant(struct kernels *k)
     k->vector_rows = &wrong_vectors;
     k->attention_rows = &wrong_attention;
     plant_products(k);
+    plant_backward(k);
 }
 
 const struct check_variant planted_variant = {"planted", NULL, plant, true};

@@ -419,6 +419,46 @@ static void check_attend(struct compute *c)
     check_attend_shape(c, &windowed, 131, 12);
 }
 
+/* Several sequences at once, and each alone with another number of threads. */
+static void test_neither_threads_nor_neighbours_change_a_gradient(void **state)
+{
+    enum { LONG = 150, SHORT = 9, HEADS = 3, ALL = LONG + SHORT, Q = HEADS * 7, OUT = HEADS * 5 };
+    static float x[ALL * 7], q[ALL * Q], out[ALL * OUT], dout[ALL * OUT];
+    static float dq[2][ALL * Q], drows[2][ALL * 7];
+    static const int n_threads[2] = {1, 3};
+    struct mk_error err;
+
+    (void)state;
+    fill(x, ALL * 7, 20, 1.0f);
+    fill(q, ALL * Q, 21, 1.0f);
+    fill(out, ALL * OUT, 22, 1.0f);
+    fill(dout, ALL * OUT, 23, 1.0f);
+    for (int i = 0; i < 2; i++) {
+        struct attend_backward_seq seqs[2];
+        struct compute c;
+
+        for (int j = 0; j < 2; j++) {
+            int first = j ? LONG : 0;
+
+            seqs[j] = (struct attend_backward_seq){
+                q + first * Q,         x + first * 7,         out + first * OUT, dout + first * OUT,
+                dq[i] + first * Q,     drows[i] + first * 7,  Q,                 7,
+                OUT,                   OUT,                   Q,                 7,
+                j ? SHORT : LONG};
+        }
+        assert_int_equal(compute_init(&c, NULL, n_threads[i], &err), 0);
+        if (i) {
+            assert_int_equal(c.k->attend_backward(&c, &absorbed, seqs, 2, &err), 0);
+        } else {
+            assert_int_equal(c.k->attend_backward(&c, &absorbed, seqs, 1, &err), 0);
+            assert_int_equal(c.k->attend_backward(&c, &absorbed, seqs + 1, 1, &err), 0);
+        }
+        compute_release(&c);
+    }
+    assert_memory_equal(dq[0], dq[1], sizeof dq[0]);
+    assert_memory_equal(drows[0], drows[1], sizeof drows[0]);
+}
+
 /* ---- Products -------------------------------------------------------------------------------- */
 
 enum { PT = 131, PR = 107, PK = 270, PA = PR + 3, PB = PK + 1 };
@@ -542,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_gradient_of_combine_is_that_of_its_formula),
         cmocka_unit_test(test_embedding_rows_collect_gradients_in_order),
         cmocka_unit_test(test_gradient_of_attention_is_that_of_its_formula),
+        cmocka_unit_test(test_neither_threads_nor_neighbours_change_a_gradient),
         cmocka_unit_test(test_products_are_one_chain_of_fma_however_cut),
     };
 
