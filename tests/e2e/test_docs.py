@@ -26,7 +26,7 @@ def test_every_command_is_in_the_man_page(minke):
     assert set(commands) <= set(described)
 
 
-@pytest.mark.parametrize("command", ["pull", "list", "remove", "chat", "tokenize"])
+@pytest.mark.parametrize("command", ["pull", "list", "remove", "chat", "tokenize", "tokenizer"])
 def test_every_long_option_is_in_the_man_page(minke, command):
     options = re.findall(r"--([a-z0-9-]+)", minke(command, "--help").stdout)
     text = MAN.read_text().replace("\\-", "-")
