@@ -96,6 +96,22 @@ static double rmsnorm_forward(const double *x, const void *context)
     return loss;
 }
 
+/* Two batches, of two rows and of one, give dw the bits that one batch gives it. */
+static void check_rmsnorm_cut(struct compute *c, const float *x, const float *dout)
+{
+    float dx[T * N] = {0}, whole[N] = {0}, cut[N] = {0};
+    const float *w = x + T * N, *last_x = x + 2 * N, *last = dout + 2 * N;
+    struct mk_error err;
+
+    assert_int_equal(
+        c->k->rmsnorm_backward(c, dx, N, whole, dout, N, x, N, w, T, N, 1e-5f, &err), 0);
+    assert_int_equal(c->k->rmsnorm_backward(c, dx, N, cut, dout, N, x, N, w, 2, N, 1e-5f, &err),
+                     0);
+    assert_int_equal(
+        c->k->rmsnorm_backward(c, dx, N, cut, last, N, last_x, N, w, 1, N, 1e-5f, &err), 0);
+    assert_memory_equal(cut, whole, sizeof whole);
+}
+
 static void check_rmsnorm(struct compute *c)
 {
     float x[T * N + N], dout[T * N], d[T * N + N];
@@ -114,6 +130,7 @@ static void check_rmsnorm(struct compute *c)
         d[i] -= 0.5f; /* it was added to */
     widen(wide, x, T * N + N);
     assert_gradient(rmsnorm_forward, &r, wide, 0, d, T * N + N);
+    check_rmsnorm_cut(c, x, dout);
     /* ones, frozen */
     for (int i = 0; i < N; i++)
         wide[T * N + i] = 1.0;
@@ -295,7 +312,9 @@ static void check_embed(struct compute *c)
     for (int t = 0; t < T; t++)
         for (int i = 0; i < N; i++)
             want[id[t] * N + i] += dx[t * N + i];
-    c->k->embed_backward(c, de, N, id, dx, N, T, N);
+    /* in two batches */
+    c->k->embed_backward(c, de, N, id, dx, N, 2, N);
+    c->k->embed_backward(c, de, N, id + 2, dx + 2 * N, N, T - 2, N);
     assert_memory_equal(de, want, sizeof want);
 }
 
