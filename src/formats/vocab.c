@@ -172,3 +172,9 @@ bool vocab_is_control(const struct vocab *v, int32_t id)
     return t.data[0] == '<' || t.data[0] == '[' || memchr(t.data, '|', t.n) ||
            (t.n >= 3 && memmem(t.data, t.n, "\xEF\xBD\x9C", 3)); /* U+FF5C, DeepSeek's bar */
 }
+
+bool vocab_is_piece(const struct vocab *v, int32_t id)
+{
+    return v->texts[id].n && (v->kinds[id] == TOKEN_NORMAL ||
+                              (v->kinds[id] == TOKEN_USER && !vocab_is_control(v, id)));
+}

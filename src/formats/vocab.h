@@ -78,6 +78,16 @@ int vocab_from_texts(struct vocab *v, const char *name, const char *json, size_t
  * MK_EUNSUPPORTED when GGUF has no name for the splitting rule. */
 int vocab_to_gguf(const struct vocab *v, int32_t n_rows, struct gguf_writer *w,
                   struct mk_error *err);
+/* As Hugging Face's two files. Texts are freed by vocab_json_release. What JSON cannot hold is left
+ * out and said: `n_unnamed` tokens (no UTF-8, a NUL inside, or the text of an earlier token) keep
+ * their place as "[PADn]", as unused ones do, but no text becomes them. */
+struct vocab_json {
+    char *tokenizer, *config; /* owned */
+    int32_t n_unnamed;
+    bool left_template;       /* the chat template is no UTF-8 */
+};
+int vocab_to_json(const struct vocab *v, struct vocab_json *out, struct mk_error *err);
+void vocab_json_release(struct vocab_json *j);
 void vocab_release(struct vocab *v);
 /* SHA-256 of all that decides which ids a text gets: tokens, merges, patterns. */
 int vocab_fingerprint(const struct vocab *v, unsigned char out[32], struct mk_error *err);
@@ -85,6 +95,12 @@ int vocab_fingerprint(const struct vocab *v, unsigned char out[32], struct mk_er
 /* Whether text typed by a user must never become this token: special ones, and added ones that look
  * like markup. */
 bool vocab_is_control(const struct vocab *v, int32_t id);
+/* Whether plain text may become this token through merging. */
+bool vocab_is_piece(const struct vocab *v, int32_t id);
+/* Of a vocabulary with scores: every way to put a piece together from two others, the best score
+ * first, of one piece the longest left part first. *list is the caller's to free. */
+struct vocab_way { int32_t left, right, id; };
+int vocab_ways(const struct vocab *v, struct vocab_way **list, int64_t *n, struct mk_error *err);
 /* 0..255 for "<0xHH>", else -1. No sign, no space, two digits: strtol would take "<0x-1>". */
 int vocab_byte_value(struct vocab_text t);
 

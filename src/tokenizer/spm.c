@@ -48,64 +48,23 @@ static int fill_joins(struct tokenizer *t, struct mk_error *err)
 
 /* ---- merges from scores ---------------------------------------------------------------------- */
 
-struct scored { float score; int32_t id; };
-
-static int by_score(const void *a, const void *b)
-{
-    const struct scored *x = a, *y = b;
-
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Every way to put the token together from two others. */
-static int add_ways(struct tokenizer *t, int32_t id, uint32_t rank, int64_t *room, bool count,
-                    struct mk_error *err)
-{
-    const struct vocab_text text = t->v.texts[id];
-    const unsigned char *s = (const unsigned char *)text.data;
-
-    for (size_t at = (size_t)utf8_at(s, text.n).n; at < text.n;
-         at += (size_t)utf8_at(s + at, text.n - at).n) {
-        struct bpe_pair pair = {text_map_find(&t->pieces, s, at),
-                                text_map_find(&t->pieces, s + at, text.n - at),
-                                {rank, id}};
-
-        if (pair.left < 0 || pair.right < 0)
-            continue;
-        ++*room;
-        if (!count && bpe_table_add(&t->merges, pair))
-            return mk_error_set(err, MK_EINTERNAL, "%s: token %d can be made in one way twice",
-                                t->v.name, id);
-    }
-    return 0;
-}
-
 /* The higher a token's score, the lower its rank; equal scores rank equally, so that the leftmost
  * pair wins. */
 static int merges_from_scores(struct tokenizer *t, struct mk_error *err)
 {
-    struct scored *order = malloc((size_t)t->v.n_tokens * sizeof *order);
-    int64_t room = 0;
+    struct vocab_way *ways;
     uint32_t rank = 0;
-    int32_t n = 0;
-    int rc = order ? 0 : mk_error_memory(err, (size_t)t->v.n_tokens * sizeof *order);
+    int64_t n;
+    int rc = vocab_ways(&t->v, &ways, &n, err);
 
-    for (int32_t i = 0; !rc && i < t->v.n_tokens; i++)
-        if (is_piece(t, i)) {
-            order[n++] = (struct scored){t->v.scores[i], i};
-            rc = add_ways(t, i, 0, &room, true, err);
-        }
     if (!rc)
-        rc = bpe_table_init(&t->merges, room, err);
-    if (!rc)
-        qsort(order, (size_t)n, sizeof *order, by_score);
-    for (int32_t i = 0; !rc && i < n; i++) {
-        rank += i > 0 && order[i].score != order[i - 1].score;
-        rc = add_ways(t, order[i].id, rank, &room, false, err);
+        rc = bpe_table_init(&t->merges, n, err);
+    for (int64_t i = 0; !rc && i < n; i++) {
+        rank += i > 0 && t->v.scores[ways[i].id] != t->v.scores[ways[i - 1].id];
+        bpe_table_add(&t->merges,
+                      (struct bpe_pair){ways[i].left, ways[i].right, {rank, ways[i].id}});
     }
-    free(order);
+    free(ways);
     return rc;
 }
 

@@ -71,13 +71,6 @@ static int fill_bytes(struct tokenizer *t, struct mk_error *err)
     return 0;
 }
 
-/* Whether plain text may become the token through merging. */
-static bool is_mergeable(const struct vocab *v, int32_t id)
-{
-    return v->texts[id].n && (v->kinds[id] == TOKEN_NORMAL ||
-                              (v->kinds[id] == TOKEN_USER && !vocab_is_control(v, id)));
-}
-
 static int fill_maps(struct tokenizer *t, struct mk_error *err)
 {
     const struct vocab_text *spelling = t->v.kind == VOCAB_SPM_BPE ? t->v.texts : t->bytes;
@@ -92,7 +85,7 @@ static int fill_maps(struct tokenizer *t, struct mk_error *err)
         struct vocab_text s = spelling[i];
 
         text_map_add(&t->by_text, i);
-        if (is_mergeable(&t->v, i)) {
+        if (vocab_is_piece(&t->v, i)) {
             text_map_add(&t->pieces, i);
             if (s.n > t->longest_piece)
                 t->longest_piece = s.n;
@@ -131,7 +124,7 @@ static int add_merge(struct tokenizer *t, int64_t rank, char *scratch, struct mk
     if (pair.merge.result < 0)
         return mk_error_set(err, MK_EFORMAT, "%s: merge %lld makes a text that is not a token",
                             t->v.name, (long long)rank);
-    if (!is_mergeable(&t->v, pair.merge.result))
+    if (!vocab_is_piece(&t->v, pair.merge.result))
         return 0; /* a control token: never out of plain text */
     if (bpe_table_add(&t->merges, pair))
         return mk_error_set(err, MK_EFORMAT, "%s: merge %lld is there twice", t->v.name,
@@ -172,7 +165,7 @@ static int fill_whole(struct tokenizer *t, struct mk_error *err)
     for (int32_t i = 0; !rc && i < t->v.n_tokens; i++) {
         struct vocab_text s = t->pieces.texts[i];
 
-        if (!is_mergeable(&t->v, i) || text_map_find(&t->pieces, s.data, s.n) != i)
+        if (!vocab_is_piece(&t->v, i) || text_map_find(&t->pieces, s.data, s.n) != i)
             continue;
         one.n = 0;
         rc = t->v.ignore_merges ? ids_append(&one, i, err)
