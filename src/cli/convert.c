@@ -33,8 +33,15 @@ static void print_report(const struct convert_report *r)
                r->n_ragged, dtype_info(r->ragged_type)->name, r->ragged_row, r->ragged_block);
     if (r->left_mtp)
         puts("The multi-token-prediction block is left out: GGUF files have none.");
-    if (r->left_tokenizer)
-        puts("The tokenizer is left out: put the tokenizer.json of the model into the folder.");
+    if (r->left_tokenizer.code)
+        printf("The tokenizer is left out; put the model's tokenizer.json into the folder:\n%s.\n",
+               r->left_tokenizer.text);
+    if (r->n_unnamed)
+        printf("%" PRId32 " tokens are called [PADn] in tokenizer.json:\n"
+               "their texts are no UTF-8, or those of other tokens.\n",
+               r->n_unnamed);
+    if (r->left_template)
+        puts("The chat template is left out: it is no UTF-8.");
 }
 
 static int parse_type(const char *name, enum dtype *to)

@@ -37,8 +37,9 @@ struct job {
     struct plan plan;
     struct sink sink;
     struct exec *exec;
-    struct arena temp;    /* of one item */
-    uint64_t done, total; /* bytes */
+    struct vocab_json tokenizer; /* of a GGUF, for a folder */
+    struct arena temp;           /* of one item */
+    uint64_t done, total;        /* bytes */
 };
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
@@ -417,20 +418,57 @@ static int copy_file(struct job *j, const char *name, struct mk_error *err)
     return rc;
 }
 
+static int write_text(struct job *j, const char *name, const char *text, struct mk_error *err)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/%s", j->to, name);
+    return write_file(path, text, strlen(text), err);
+}
+
 static int write_config(struct job *j, struct mk_error *err)
 {
     const char *compute = j->o->to == MK_F32   ? "float32"
                           : j->o->to == MK_F16 ? "float16"
                                                : "bfloat16";
-    char path[4096], *json;
+    char *json;
     int rc;
 
     if (arch_to_hf(&j->plan.arch, compute, &json, err))
         return err->code;
-    snprintf(path, sizeof path, "%s/config.json", j->to);
-    rc = write_file(path, json, strlen(json), err);
+    rc = write_text(j, "config.json", json, err);
     free(json);
     return rc;
+}
+
+/* A tokenizer minke cannot read is no reason to keep the weights back. */
+static int spell_tokenizer(struct job *j, struct mk_error *err)
+{
+    struct convert_report *report = j->plan.report;
+    struct vocab v;
+    bool there;
+    int rc = model_file_vocab(j->from, &v, &there, err);
+
+    if (!rc && there) {
+        rc = vocab_to_json(&v, &j->tokenizer, err);
+        vocab_release(&v);
+    }
+    if (rc == MK_EMEMORY)
+        return rc;
+    if (rc)
+        report->left_tokenizer = *err;
+    report->n_unnamed = j->tokenizer.n_unnamed;
+    report->left_template = j->tokenizer.left_template;
+    return 0;
+}
+
+static int write_tokenizer(struct job *j, struct mk_error *err)
+{
+    if (!j->tokenizer.tokenizer)
+        return 0;
+    if (write_text(j, "tokenizer_config.json", j->tokenizer.config, err))
+        return err->code;
+    return write_text(j, "tokenizer.json", j->tokenizer.tokenizer, err);
 }
 
 /* What a folder holds besides weights; config.json, which makes it a model, comes last. */
@@ -441,10 +479,8 @@ static int copy_companions(struct job *j, struct mk_error *err)
         "chat_template.jinja", "added_tokens.json",     "vocab.json",
         "merges.txt",          "tokenizer.model",       "generation_config.json"};
 
-    if (j->from->is_gguf) {
-        j->plan.report->left_tokenizer = gguf_find(&j->from->gguf, "tokenizer.ggml.tokens");
-        return 0;
-    }
+    if (j->from->is_gguf)
+        return write_tokenizer(j, err);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (copy_file(j, names[i], err))
             return err->code;
@@ -462,6 +498,8 @@ static int write_folder(struct job *j, struct mk_error *err)
     rc = arch_to_hf(&j->plan.arch, NULL, &json, err); /* says early what config.json cannot */
     if (!rc)
         free(json);
+    if (!rc && j->from->is_gguf)
+        rc = spell_tokenizer(j, err);
     if (!rc)
         rc = safetensors_create(&j->sink.folder, j->to, SHARD_BYTES, err);
     if (!rc)
@@ -533,6 +571,7 @@ int convert_model(const char *from, const char *to, const struct convert_options
     gguf_writer_free(j.sink.file);
     exec_free(j.exec);
     plan_release(&j.plan);
+    vocab_json_release(&j.tokenizer);
     arena_release(&j.temp);
     model_file_release(&file);
     return rc;

@@ -29,8 +29,10 @@ struct convert_report {
     int64_t n_ragged;
     enum dtype ragged_type;
     int32_t ragged_row, ragged_block;
-    bool left_mtp;       /* GGUF has no place for multi-token prediction */
-    bool left_tokenizer; /* a GGUF's tokenizer, which a folder cannot hold */
+    bool left_mtp; /* GGUF has no place for multi-token prediction */
+    struct mk_error left_tokenizer; /* why a GGUF's could not be written; code 0: it was */
+    int32_t n_unnamed;  /* its tokens whose text JSON cannot hold */
+    bool left_template; /* its chat template, for the same reason */
 };
 
 /* Whether `to` can be written: safetensors f32, f16, bf16, f8_e4m3; GGUF what quantise_can allows

@@ -36,6 +36,23 @@ def test_there_and_back_says_the_same(minke, tmp_path):
     assert greedy(minke, tmp_path / "b") == GREEDY
 
 
+def ids_of(minke, model, text):
+    out = minke("tokenize", model, "--special", "--json", stdin=text)
+    assert out.returncode == 0, out.stderr
+    return json.loads(out.stdout)["ids"]
+
+
+@pytest.mark.parametrize("name", ["v3-mla", "llama3", "qwen2"])
+def test_a_gguf_becomes_a_folder_with_its_tokenizer(minke, tmp_path, name):
+    gguf, folder = ROOT / f"tests/golden/gguf/{name}.gguf", tmp_path / "folder"
+    done = minke("convert", gguf, folder)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stdout and "[PAD" not in done.stdout
+    text = "<bos>Hello,  world 1984! \u00e9\u4f60 \U0001f99c\n<eos>"
+    ids = ids_of(minke, gguf, text)
+    assert len(ids) > 10 and ids_of(minke, folder, text) == ids
+
+
 def test_a_folder_is_bf16_unless_asked(minke, tmp_path):
     done = minke("convert", MODELS / "llama3", tmp_path / "x")
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@
 #include "support/golden.h"
 #include "tensor/dequant.h"
 #include "tensor/quant.h"
+#include "tokenizer/tokenizer.h"
 
 #define MODELS "tests/golden/models/"
 #define N_IDS 29
@@ -442,7 +443,72 @@ static void a_gguf_keeps_its_tokenizer_word_for_word(void **state)
     assert_true(n >= 7);
     model_file_release(&a);
     model_file_release(&b);
-    assert_true(convert(from, in_dir("folder"), MK_BF16).left_tokenizer);
+}
+
+static struct ids ids_by(struct path model, const char *text)
+{
+    struct model_file f = opened(model);
+    struct tokenizer *t = NULL;
+    struct ids ids = {0};
+    struct mk_error err;
+    struct vocab v;
+    bool there;
+
+    if (model_file_vocab(&f, &v, &there, &err) || !there || tokenizer_create(&t, &v, &err) ||
+        tokenizer_encode(t, text, strlen(text), true, &ids, &err))
+        fail_msg("%s: %s", model.text, err.text);
+    tokenizer_free(t);
+    model_file_release(&f);
+    return ids;
+}
+
+static void a_gguf_made_a_folder_has_its_tokenizer(void **state)
+{
+    static const char text[] = "<bos>It is 1984, and  they\xE2\x80\x99ll\n\n\xF0\x9F\xA6\x9C.<eos>";
+    struct path from = {"tests/golden/gguf/llama3.gguf"}, folder = in_dir("folder"),
+                back = in_dir("back.gguf");
+    struct convert_report report = convert(from, folder, MK_BF16);
+    struct ids want = ids_by(from, text), got[2];
+
+    (void)state;
+    assert_int_equal(report.left_tokenizer.code, 0);
+    assert_int_equal(report.n_unnamed, 0);
+    convert(folder, back, MK_BF16);
+    got[0] = ids_by(folder, text);
+    got[1] = ids_by(back, text);
+    assert_true(want.n > 10);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(got[i].n, want.n);
+        assert_memory_equal(got[i].data, want.data, want.n * sizeof *want.data);
+        ids_release(&got[i]);
+    }
+    ids_release(&want);
+}
+
+/* A GGUF whose splitting rule nobody knows. */
+static void a_tokenizer_that_cannot_be_written_is_left_out_and_named(void **state)
+{
+    struct path strange = in_dir("strange.gguf"), folder = in_dir("bare");
+    struct convert_report report;
+    struct map_file m;
+    struct mk_error err;
+    char *bytes, *pre;
+
+    (void)state;
+    assert_int_equal(map_file_open(&m, "tests/golden/gguf/llama3.gguf", &err), 0);
+    bytes = malloc(m.bytes);
+    assert_non_null(bytes);
+    memcpy(bytes, m.data, m.bytes);
+    pre = memmem(bytes, m.bytes, "llama-bpe", 9);
+    assert_non_null(pre);
+    memcpy(pre, "lorem-bpe", 9);
+    assert_int_equal(write_file(strange.text, bytes, m.bytes, &err), 0);
+    free(bytes);
+    map_file_close(&m);
+    report = convert(strange, folder, MK_BF16);
+    assert_non_null(strstr(report.left_tokenizer.text, "lorem-bpe"));
+    assert_false(model_folder_has(folder.text, "tokenizer.json"));
+    assert_true(model_folder_has(folder.text, "config.json"));
 }
 
 static void a_folder_keeps_its_other_files(void **state)
@@ -544,6 +610,8 @@ int main(void)
         cmocka_unit_test(four_bits_take_six_for_the_head_and_eight_for_ragged_rows),
         cmocka_unit_test(the_same_blocks_are_copied),
         cmocka_unit_test(a_gguf_keeps_its_tokenizer_word_for_word),
+        cmocka_unit_test(a_gguf_made_a_folder_has_its_tokenizer),
+        cmocka_unit_test(a_tokenizer_that_cannot_be_written_is_left_out_and_named),
         cmocka_unit_test(a_folder_keeps_its_other_files),
         cmocka_unit_test(nothing_is_overwritten_unasked),
         cmocka_unit_test(types_that_a_format_cannot_hold_are_refused),
