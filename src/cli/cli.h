@@ -84,5 +84,6 @@ int cmd_score(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_tokenizer(int argc, char **argv);
+int cmd_grad(int argc, char **argv);
 
 #endif

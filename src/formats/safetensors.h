@@ -20,6 +20,8 @@ int safetensors_open(struct tensors *t, const char *path, struct mk_error *err);
 struct safetensors_writer;
 int safetensors_create(struct safetensors_writer **w, const char *dir, uint64_t shard_bytes,
                        struct mk_error *err); /* dir exists */
+/* One file of any name, for tensors that are not a model. */
+int safetensors_create_file(struct safetensors_writer **w, const char *path, struct mk_error *err);
 int safetensors_declare(struct safetensors_writer *w, const char *name, enum dtype dtype,
                         int32_t n_dims, const int64_t *shape, struct mk_error *err);
 int safetensors_begin(struct safetensors_writer *w, struct mk_error *err);

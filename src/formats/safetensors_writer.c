@@ -13,7 +13,8 @@
 #define INDEX_NAME "model.safetensors.index.json"
 
 struct safetensors_writer {
-    char *dir;
+    char *dir;                 /* or, of one file alone: its path */
+    bool one_file;
     uint64_t shard_bytes;
     struct declared tensors;   /* `file` of an item: its shard */
     struct part_file *files;   /* n_shards, and the index when there are several */
@@ -34,6 +35,14 @@ int safetensors_create(struct safetensors_writer **w, const char *dir, uint64_t 
         return mk_error_memory(err, sizeof **w);
     }
     (*w)->shard_bytes = shard_bytes;
+    return 0;
+}
+
+int safetensors_create_file(struct safetensors_writer **w, const char *path, struct mk_error *err)
+{
+    if (safetensors_create(w, path, 0, err))
+        return err->code;
+    (*w)->one_file = true;
     return 0;
 }
 
@@ -114,7 +123,8 @@ static int open_part(struct safetensors_writer *w, const char *name, struct mk_e
     char path[4096];
     int rc;
 
-    if (snprintf(path, sizeof path, "%s/%s", w->dir, name) >= (int)sizeof path)
+    if (snprintf(path, sizeof path, w->one_file ? "%s" : "%s/%s", w->dir, name) >=
+        (int)sizeof path)
         return mk_error_set(err, MK_ELIMIT, "%s: path is too long", w->dir);
     rc = part_file_open(&w->files[w->n_files], path, err);
     w->n_files += rc == 0;
@@ -239,7 +249,7 @@ static void remove_old_index(const struct safetensors_writer *w)
 {
     char path[4096];
 
-    if (snprintf(path, sizeof path, "%s/" INDEX_NAME, w->dir) < (int)sizeof path)
+    if (!w->one_file && snprintf(path, sizeof path, "%s/" INDEX_NAME, w->dir) < (int)sizeof path)
         unlink(path);
 }
 

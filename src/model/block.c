@@ -21,26 +21,57 @@ static void plain_write(struct step *s, float *h, const float *out)
 
 const struct residual_kind residual_plain = {"plain", plain_read, plain_write};
 
+/* The stream before the block outlives it; with a whole block so does everything inside. */
+static int begin_saving(struct step *s, int32_t index, const float *h, struct mk_error *err)
+{
+    struct block_saved *b = s->keep && s->keep->blocks ? &s->keep->blocks[index] : NULL;
+    size_t n = (size_t)s->n_rows * (size_t)s->m->arch.d_model;
+    float *in;
+
+    s->saved = NULL;
+    if (!b)
+        return 0;
+    if (!b->in) {
+        if (step_take(s, &in, s->m->arch.d_model, err))
+            return err->code;
+        memcpy(in, h, n * sizeof *h);
+        b->in = in;
+    }
+    if (b->whole)
+        s->saved = b;
+    return 0;
+}
+
 int block_forward(struct step *s, const struct layer *layer, int32_t index, float *h,
                   struct mk_error *err)
 {
     const struct residual_kind *residual = s->m->residual;
-    struct arena_mark mark = arena_mark(s->memory);
-    size_t n = (size_t)(s->n_rows * s->m->arch.d_model);
-    float *x, *out;
+    struct arena_mark mark;
+    int32_t d = s->m->arch.d_model;
+    float *x, *x2, *out;
 
-    if (s->keep && s->keep->block_inputs)
-        memcpy(s->keep->block_inputs + (size_t)index * n, h, n * sizeof *h);
-    if (step_take(s, &x, s->m->arch.d_model, err) || step_take(s, &out, s->m->arch.d_model, err))
+    if (begin_saving(s, index, h, err))
+        return err->code;
+    mark = arena_mark(s->memory);
+    if (step_take(s, &x, d, err) || step_take(s, &out, d, err))
         return err->code;
     residual->read(s, layer->attention_norm, h, x);
     if (layer->attention->forward(s, layer->attention_weights, index, x, out, err))
         return err->code;
     residual->write(s, h, out);
-    residual->read(s, layer->ffn_norm, h, x);
-    if (layer->ffn->forward(s, layer->ffn_weights, index, x, out, err))
+    x2 = x;
+    if (s->saved) {
+        s->saved->attention_x = x;
+        if (step_take(s, &x2, d, err) || step_copy(s, &s->saved->mid, h, d, d, err))
+            return err->code;
+        s->saved->ffn_x = x2;
+    }
+    residual->read(s, layer->ffn_norm, h, x2);
+    if (layer->ffn->forward(s, layer->ffn_weights, index, x2, out, err))
         return err->code;
     residual->write(s, h, out);
-    arena_rewind(s->memory, mark);
+    if (!s->saved)
+        arena_rewind(s->memory, mark);
+    s->saved = NULL;
     return 0;
 }

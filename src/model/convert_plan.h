@@ -1,5 +1,5 @@
 /* convert_plan.h: which tensors a converted model has, and where the rows of each come from. Parts
- * of convert.c. */
+ * of convert.c; train/ reads weights through it. */
 #ifndef MK_MODEL_CONVERT_PLAN_H
 #define MK_MODEL_CONVERT_PLAN_H
 

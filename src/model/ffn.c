@@ -15,11 +15,11 @@ int ffn_load(struct loader *ld, struct ffn_weights *w, enum weight_role gate, in
 }
 
 int ffn_swiglu(struct step *s, const struct ffn_weights *w, const float *x, float *out,
-               struct mk_error *err)
+               struct swiglu_saved *saved, struct mk_error *err)
 {
     int64_t d = s->m->arch.d_model, f = w->gate.n_out;
     struct matmul_job jobs[2];
-    float *gate, *up; /* [t, f] */
+    float *gate, *up, *act; /* [t, f] */
 
     if (step_take(s, &gate, f, err) || step_take(s, &up, f, err))
         return err->code;
@@ -27,8 +27,14 @@ int ffn_swiglu(struct step *s, const struct ffn_weights *w, const float *x, floa
     jobs[1] = (struct matmul_job){&w->up, NULL, x, d, s->n_rows, up, f};
     if (s->c->k->matmul(s->c, jobs, 2, err))
         return err->code;
-    s->c->k->silu_mul(s->c, gate, f, gate, up, f, s->n_rows, (int32_t)f);
-    return step_matmul(s, out, d, gate, f, &w->down, err);
+    act = gate;
+    if (saved) {
+        if (step_take(s, &act, f, err))
+            return err->code;
+        *saved = (struct swiglu_saved){gate, up, act};
+    }
+    s->c->k->silu_mul(s->c, act, f, gate, up, f, s->n_rows, (int32_t)f);
+    return step_matmul(s, out, d, act, f, &w->down, err);
 }
 
 static int dense_load(struct loader *ld, int32_t layer, void **weights, struct mk_error *err)
@@ -46,7 +52,7 @@ static int dense_forward(struct step *s, const void *weights, int32_t layer, con
                          float *out, struct mk_error *err)
 {
     (void)layer;
-    return ffn_swiglu(s, weights, x, out, err);
+    return ffn_swiglu(s, weights, x, out, s->saved ? &s->saved->ffn.dense : NULL, err);
 }
 
 const struct ffn_kind ffn_dense = {"dense", dense_load, dense_forward};

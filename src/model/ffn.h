@@ -13,8 +13,8 @@ struct ffn_weights {
 /* roles: of gate, up, down, in this order in the enum. */
 int ffn_load(struct loader *ld, struct ffn_weights *w, enum weight_role gate, int32_t layer,
              int32_t expert, int64_t width, struct mk_error *err);
-/* out [t, d_model] = down(silu(gate(x)) * up(x)). */
+/* out [t, d_model] = down(silu(gate(x)) * up(x)). `saved` is filled while a block is kept. */
 int ffn_swiglu(struct step *s, const struct ffn_weights *w, const float *x, float *out,
-               struct mk_error *err);
+               struct swiglu_saved *saved, struct mk_error *err);
 
 #endif

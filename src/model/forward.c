@@ -17,12 +17,12 @@ static int check_seq(const struct model *m, const struct forward_seq *f, struct 
     return 0;
 }
 
-/* Where each sequence's rows begin, and the angles of every row. */
-static int step_begin(struct step *s, struct mk_error *err)
+int step_begin(struct step *s, struct mk_error *err)
 {
     int64_t *first, row = 0, n_pairs = s->m->rope.n_pairs;
     float *rope;
 
+    s->n_rows = 0;
     if (arena_take(s->memory, &first, (size_t)s->n_seqs, sizeof *first, err))
         return err->code;
     for (int32_t i = 0; i < s->n_seqs; i++) {
@@ -107,6 +107,28 @@ static void norm(struct step *s, float *out, const float *x, const float *gain)
                      a->rms_norm_eps);
 }
 
+static void keep_final(struct step *s, int32_t index, const float *x)
+{
+    if (s->keep && s->keep->final_in)
+        s->keep->final_in[index] = x;
+}
+
+int step_trunk(struct step *s, float *h, struct mk_error *err)
+{
+    float *x = h; /* with what backward needs kept, apart from the normed result */
+
+    if (s->keep && s->keep->final_in && step_take(s, &x, s->m->arch.d_model, err))
+        return err->code;
+    embed(s, x);
+    for (int32_t l = 0; l < s->m->arch.n_layers; l++)
+        if (block_forward(s, &s->m->layers[l], l, x, err))
+            return err->code;
+    keep_final(s, 0, x);
+    norm(s, h, x, s->m->final_norm);
+    copy_hidden(s, h);
+    return 0;
+}
+
 int model_forward(const struct model *m, struct compute *c, struct arena *memory,
                   enum dtype kv_dtype, const struct forward_seq *seqs, int32_t n_seqs,
                   struct forward_keep *keep, struct mk_error *err)
@@ -122,15 +144,35 @@ int model_forward(const struct model *m, struct compute *c, struct arena *memory
 
     if (n_seqs < 1)
         return mk_error_set(err, MK_EINVAL, "a step needs at least one sequence");
-    if (step_begin(&s, err) || step_take(&s, &h, m->arch.d_model, err))
+    if (step_begin(&s, err) || step_take(&s, &h, m->arch.d_model, err) || step_trunk(&s, h, err))
         return err->code;
-    embed(&s, h);
-    for (int32_t l = 0; l < m->arch.n_layers; l++)
-        if (block_forward(&s, &m->layers[l], l, h, err))
-            return err->code;
-    norm(&s, h, h, m->final_norm);
-    copy_hidden(&s, h);
     return head(&s, h, err);
+}
+
+int step_mtp(struct step *s, int32_t index, const float *hidden, float *h, struct mk_error *err)
+{
+    const struct mtp *mtp = &s->m->mtp[index];
+    const struct kernels *k = s->c->k;
+    int32_t d = s->m->arch.d_model;
+    float eps = s->m->arch.rms_norm_eps, *x, *both; /* [t, d_model], [t, 2 d_model] */
+
+    if (step_take(s, &x, d, err) || step_take(s, &both, 2 * d, err))
+        return err->code;
+    embed(s, x);
+    k->rmsnorm(s->c, both, 2 * d, x, d, mtp->embed_norm, s->n_rows, d, eps);
+    k->rmsnorm(s->c, both + d, 2 * d, hidden, d, mtp->hidden_norm, s->n_rows, d, eps);
+    if (s->keep && s->keep->mtp) {
+        s->keep->mtp[index] = (struct mtp_saved){.embed = x, .hidden = hidden, .both = both};
+        if (step_take(s, &x, d, err))
+            return err->code;
+    }
+    if (step_matmul(s, x, d, both, 2 * d, &mtp->proj, err) ||
+        block_forward(s, &mtp->layer, s->m->arch.n_layers + index, x, err))
+        return err->code;
+    keep_final(s, 1 + index, x);
+    norm(s, h, x, mtp->final_norm);
+    copy_hidden(s, h);
+    return 0;
 }
 
 int model_forward_mtp(const struct model *m, struct compute *c, struct arena *memory,
@@ -139,24 +181,13 @@ int model_forward_mtp(const struct model *m, struct compute *c, struct arena *me
 {
     struct step s = {
         .m = m, .c = c, .memory = memory, .kv_dtype = kv_dtype, .seqs = seq, .n_seqs = 1};
-    int32_t d = m->arch.d_model;
-    const struct mtp *mtp;
-    float *h, *both; /* [t, d_model], [t, 2 d_model] */
+    float *h;
 
     if (index < 0 || index >= m->n_mtp)
         return mk_error_set(err, MK_EINVAL, "the model has %d multi-token-prediction blocks loaded",
                             m->n_mtp);
-    mtp = &m->mtp[index];
-    if (step_begin(&s, err) || step_take(&s, &h, d, err) || step_take(&s, &both, 2 * d, err))
+    if (step_begin(&s, err) || step_take(&s, &h, m->arch.d_model, err) ||
+        step_mtp(&s, index, hidden, h, err))
         return err->code;
-    embed(&s, h);
-    c->k->rmsnorm(c, both, 2 * d, h, d, mtp->embed_norm, s.n_rows, d, m->arch.rms_norm_eps);
-    c->k->rmsnorm(c, both + d, 2 * d, hidden, d, mtp->hidden_norm, s.n_rows, d,
-                  m->arch.rms_norm_eps);
-    if (step_matmul(&s, h, d, both, 2 * d, &mtp->proj, err) ||
-        block_forward(&s, &mtp->layer, m->arch.n_layers + index, h, err))
-        return err->code;
-    norm(&s, h, h, mtp->final_norm);
-    copy_hidden(&s, h);
     return head(&s, h, err);
 }

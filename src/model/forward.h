@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "model/model.h"
+#include "model/saved.h"
 
 /* The new tokens of one sequence. */
 struct forward_seq {
@@ -21,14 +22,20 @@ struct forward_seq {
     float *hidden; /* [n_ids, d_model] after the final norm (what MTP reads), or NULL */
 };
 
-/* What backward needs of one pass. Storage is the caller's; a NULL member is not kept. */
+/* What a pass keeps, or takes as given. Storage is the caller's; a NULL member is not kept. What
+ * the saved blocks point to lies in the pass's memory. */
 struct forward_keep {
-    /* [l, t, d_model] residual stream before each block: the rest is recomputed from it. */
-    float *block_inputs;
-    /* [l, t, n_experts_used] chosen by the routers in order of rank, with their weights; rows of
-     * dense layers are left as they are. */
+    struct block_saved *blocks; /* [n_layers + n_mtp]; `whole` is set by the caller */
+    struct mtp_saved *mtp;      /* [n_mtp] */
+    const float **final_in;     /* [1 + n_mtp] of [t, d_model] before the final norm of the model
+                                 * and of each MTP block */
+    /* [n_layers + n_mtp, t, n_experts_used] chosen by the routers in order of rank, with their
+     * weights; rows of dense layers are left as they are. */
     int32_t *experts;
     float *expert_weights;
+    /* Router replay: in the same layout, the experts that every token must go to; their weights
+     * follow from this pass's own scores. */
+    const int32_t *forced_experts;
 };
 
 /* Everything temporary comes from `memory`, which the caller resets between steps. The first

@@ -1,8 +1,9 @@
 /* gqa.c: grouped-query attention of Llama, Mistral, Qwen2 and Qwen3 (Ainslie et al. 2023).
  *
  * A cached row is [keys of all kv heads | values of all kv heads]; keys are stored rotated. */
+#include "model/gqa.h"
+
 #include "model/load.h"
-#include "model/step.h"
 
 struct gqa_weights {
     struct packed q, k, v, o;              /* [h d, c], [kv d, c], [kv d, c], [c, h d] */
@@ -80,6 +81,24 @@ static void norm_heads(struct step *s, const struct gqa_weights *w, float *q, fl
                    a->rms_norm_eps);
 }
 
+struct attend_shape gqa_shape(const struct step *s)
+{
+    const struct arch *a = &s->m->arch;
+    int32_t d = a->head_dim;
+
+    return (struct attend_shape){.n_heads = a->n_heads,
+                                 .n_kv_heads = a->n_kv_heads,
+                                 .d_k = d,
+                                 .d_v = d,
+                                 .k_stride = d,
+                                 .v_offset = a->n_kv_heads * d,
+                                 .v_stride = d,
+                                 .row_dtype = s->kv_dtype,
+                                 .row_dim = gqa_row_dim(s->m),
+                                 .scale = rope_score_scale(a, d),
+                                 .window = a->sliding_window};
+}
+
 static int gqa_forward(struct step *s, const void *weights, int32_t layer, const float *x,
                        float *out, struct mk_error *err)
 {
@@ -88,22 +107,20 @@ static int gqa_forward(struct step *s, const void *weights, int32_t layer, const
     int32_t d = a->head_dim, n_row = gqa_row_dim(s->m);
     int64_t n_q = (int64_t)a->n_heads * d;
     enum rope_pairs pairs = a->rope == ARCH_ROPE_HALF ? ROPE_HALF : ROPE_INTERLEAVED;
-    struct attend_shape shape = {.n_heads = a->n_heads,
-                                 .n_kv_heads = a->n_kv_heads,
-                                 .d_k = d,
-                                 .d_v = d,
-                                 .k_stride = d,
-                                 .v_offset = a->n_kv_heads * d,
-                                 .v_stride = d,
-                                 .row_dtype = s->kv_dtype,
-                                 .row_dim = n_row,
-                                 .scale = rope_score_scale(a, d),
-                                 .window = a->sliding_window};
+    struct attend_shape shape = gqa_shape(s);
     float *q, *row, *heads;
 
     if (step_take(s, &q, n_q, err) || step_take(s, &row, n_row, err) ||
         step_take(s, &heads, n_q, err) || project(s, w, x, q, row, err))
         return err->code;
+    if (s->saved) {
+        struct gqa_saved *saved = &s->saved->attention.gqa;
+
+        *saved = (struct gqa_saved){.q = q, .row = row, .heads = heads};
+        if (w->q_norm && (step_copy(s, &saved->q_in, q, n_q, n_q, err) ||
+                          step_copy(s, &saved->row_in, row, n_row, n_row, err)))
+            return err->code;
+    }
     norm_heads(s, w, q, row);
     s->c->k->rope(s->c, q, n_q, s->n_rows, a->n_heads, d, d, s->rope, pairs);
     s->c->k->rope(s->c, row, n_row, s->n_rows, a->n_kv_heads, d, d, s->rope, pairs);

@@ -6,9 +6,6 @@
  * Either gives one small matrix a head and side. */
 #include "model/mla.h"
 
-/* transformers fixes the epsilon of the two inner norms, whatever rms_norm_eps says. */
-#define MLA_NORM_EPS 1e-6f
-
 static int load_projections(struct loader *ld, int32_t layer, struct mla_weights *w,
                             struct mk_error *err)
 {
@@ -99,6 +96,11 @@ static int project_q(struct step *s, const struct mla_weights *w, const float *x
 
     if (ql == 0)
         return step_matmul(s, q, n_q, x, a->d_model, &w->q, err);
+    if (s->saved) {
+        s->saved->attention.mla.q_latent = q_latent;
+        if (step_copy(s, &s->saved->attention.mla.q_latent_in, q_latent, ql, ql, err))
+            return err->code;
+    }
     s->c->k->rmsnorm(s->c, q_latent, ql, q_latent, ql, w->q_a_norm, s->n_rows, ql, MLA_NORM_EPS);
     return step_matmul(s, q, n_q, q_latent, ql, &w->q_b, err);
 }
@@ -117,9 +119,13 @@ int mla_project(struct step *s, const struct mla_weights *w, const float *x, flo
     if (step_take(s, q, n_q, err) || step_take(s, latent, n_row, err) ||
         (ql && step_take(s, &q_latent, ql, err)))
         return err->code;
+    if (s->saved)
+        s->saved->attention.mla = (struct mla_saved){.q = *q, .latent = *latent};
     jobs[0] = (struct matmul_job){&w->kv_a, NULL, x, a->d_model, s->n_rows, *latent, n_row};
     jobs[1] = (struct matmul_job){&w->q_a, NULL, x, a->d_model, s->n_rows, q_latent, ql};
     if (k->matmul(s->c, jobs, ql ? 2 : 1, err) || project_q(s, w, x, *q, n_q, q_latent, err))
+        return err->code;
+    if (s->saved && step_copy(s, &s->saved->attention.mla.latent_in, *latent, n_row, n_row, err))
         return err->code;
     k->rmsnorm(s->c, *latent, n_row, *latent, n_row, w->kv_a_norm, s->n_rows, kv, MLA_NORM_EPS);
     k->rope(s->c, *q + dn, n_q, s->n_rows, a->n_heads, dn + dr, dr, s->rope, pairs);

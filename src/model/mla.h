@@ -14,6 +14,9 @@
 #include "model/load.h"
 #include "model/step.h"
 
+/* transformers fixes the epsilon of the two inner norms, whatever rms_norm_eps says. */
+#define MLA_NORM_EPS 1e-6f
+
 struct mla_weights {
     struct packed q;                   /* [h (dn + dr), d_model]; without q_lora */
     struct packed q_a, q_b;            /* [q_lora, d_model], [h (dn + dr), q_lora] */
@@ -30,6 +33,9 @@ int mla_load(struct loader *ld, int32_t layer, void **weights, bool absorbed, bo
 /* x -> q [t, h (dn + dr)] rotated, latent [t, kv_lora + dr] = [c normed | kR rotated]. */
 int mla_project(struct step *s, const struct mla_weights *w, const float *x, float **q,
                 float **latent, struct mk_error *err);
+/* Of rebuilt rows [keys of n_heads heads | values of n_heads heads], and of the latents. */
+struct attend_shape mla_expanded_shape(const struct step *s, int32_t n_heads);
+struct attend_shape mla_absorbed_shape(const struct step *s);
 /* Values in a latent row. */
 int32_t mla_latent_dim(const struct model *m);
 /* q -> heads [t, h dv] on cached latents, which include the step's own. */

@@ -26,24 +26,35 @@ static int heads_matmul(struct step *s, const struct packed *w, const float *x, 
     return s->c->k->matmul(s->c, jobs, n, err);
 }
 
+struct attend_shape mla_absorbed_shape(const struct step *s)
+{
+    const struct arch *a = &s->m->arch;
+
+    return (struct attend_shape){.n_heads = a->n_heads,
+                                 .n_kv_heads = 1,
+                                 .d_k = a->kv_lora_rank + a->qk_rope_dim,
+                                 .d_v = a->kv_lora_rank,
+                                 .row_dtype = s->kv_dtype,
+                                 .row_dim = a->kv_lora_rank + a->qk_rope_dim,
+                                 .scale = rope_score_scale(a, a->qk_nope_dim + a->qk_rope_dim)};
+}
+
 int mla_attend_absorbed(struct step *s, const struct mla_weights *w, int32_t layer, const float *q,
                         float *heads, struct mk_error *err)
 {
     const struct arch *a = &s->m->arch;
     int32_t dn = a->qk_nope_dim, dr = a->qk_rope_dim, kv = a->kv_lora_rank, n = a->n_heads;
-    struct attend_shape shape = {.n_heads = n,
-                                 .n_kv_heads = 1,
-                                 .d_k = kv + dr,
-                                 .d_v = kv,
-                                 .row_dtype = s->kv_dtype,
-                                 .row_dim = kv + dr,
-                                 .scale = rope_score_scale(a, dn + dr)};
+    struct attend_shape shape = mla_absorbed_shape(s);
     float *wide, *u; /* [t, h, kv + dr], [t, h, kv] */
 
     if (step_take(s, &wide, (int64_t)n * (kv + dr), err) ||
         step_take(s, &u, (int64_t)n * kv, err) ||
         heads_matmul(s, w->k_absorb, q, dn + dr, wide, kv + dr, err))
         return err->code;
+    if (s->saved) {
+        s->saved->attention.mla.wide = wide;
+        s->saved->attention.mla.u = u;
+    }
     for (int64_t i = 0; i < s->n_rows * n; i++)
         memcpy(wide + i * (kv + dr) + kv, q + i * (dn + dr) + dn, (size_t)dr * sizeof *q);
     if (step_attend(s, layer, &shape, wide, (int64_t)n * (kv + dr), u, (int64_t)n * kv, err))
@@ -66,6 +77,8 @@ static int absorbed_forward(struct step *s, const void *weights, int32_t layer, 
 
     if (mla_project(s, w, x, &q, &latent, err) || step_take(s, &heads, n_v, err))
         return err->code;
+    if (s->saved)
+        s->saved->attention.mla.heads = heads;
     step_store(s, layer, latent, mla_latent_dim(s->m));
     if (mla_attend_absorbed(s, w, layer, q, heads, err))
         return err->code;

@@ -44,7 +44,7 @@ static int expand(struct step *s, const struct mla_weights *w, const float *late
     return 0;
 }
 
-static struct attend_shape expanded_shape(const struct step *s, int32_t n_heads)
+struct attend_shape mla_expanded_shape(const struct step *s, int32_t n_heads)
 {
     const struct arch *a = &s->m->arch;
     int32_t d_k = a->qk_nope_dim + a->qk_rope_dim, d_v = a->v_head_dim;
@@ -78,13 +78,17 @@ static int expanded_forward(struct step *s, const void *weights, int32_t layer, 
 {
     const struct mla_weights *w = weights;
     const struct arch *a = &s->m->arch;
-    struct attend_shape shape = expanded_shape(s, a->n_heads);
+    struct attend_shape shape = mla_expanded_shape(s, a->n_heads);
     int64_t n_v = (int64_t)a->n_heads * a->v_head_dim, n_q = (int64_t)a->n_heads * shape.d_k;
     float *q, *latent, *rows, *heads;
 
     if (mla_project(s, w, x, &q, &latent, err) || step_take(s, &rows, shape.row_dim, err) ||
         step_take(s, &heads, n_v, err) || expand(s, w, latent, s->n_rows, 0, a->n_heads, rows, err))
         return err->code;
+    if (s->saved) {
+        s->saved->attention.mla.rows = rows;
+        s->saved->attention.mla.heads = heads;
+    }
     step_store(s, layer, rows, shape.row_dim);
     if (step_attend(s, layer, &shape, q, n_q, heads, n_v, err))
         return err->code;
@@ -117,7 +121,7 @@ static int attend_rebuilt(struct step *s, const struct mla_weights *w, int32_t l
         return err->code;
     for (int32_t h = 0; h < a->n_heads; h += group) {
         int32_t n_heads = a->n_heads - h < group ? a->n_heads - h : group;
-        struct attend_shape shape = expanded_shape(s, n_heads);
+        struct attend_shape shape = mla_expanded_shape(s, n_heads);
         int64_t q_stride = (int64_t)a->n_heads * d_k, out_stride = (int64_t)a->n_heads * d_v;
         struct attend_seq one = {.q = q + s->first_row[seq] * q_stride + h * d_k,
                                  .q_stride = q_stride,

@@ -16,14 +16,6 @@ struct moe_weights {
     struct ffn_weights shared;   /* one network of n_shared * d_expert */
 };
 
-/* Which rows go to which expert. */
-struct routing {
-    int32_t *index; /* [t, used] expert */
-    float *weight;  /* [t, used] */
-    int64_t *first; /* [e + 1] first gathered row of each expert */
-    int32_t *row;   /* [t, used] gathered row of each choice */
-};
-
 static int moe_load(struct loader *ld, int32_t layer, void **weights, struct mk_error *err)
 {
     const struct arch *a = &ld->model->arch;
@@ -48,11 +40,32 @@ static int moe_load(struct loader *ld, int32_t layer, void **weights, struct mk_
     return 0;
 }
 
-static int route(struct step *s, const struct moe_weights *w, const float *x, struct routing *r,
-                 struct mk_error *err)
+/* Experts of every row, chosen or given. logits [t, e]. */
+static void choose_all(struct step *s, const struct moe_weights *w, int32_t layer,
+                       const float *logits, float *scratch, struct routing *r)
 {
     const struct arch *a = &s->m->arch;
+    const int32_t *forced = s->keep ? s->keep->forced_experts : NULL;
+    int64_t used = a->n_experts_used;
     router_fn *choose = router_for(a);
+
+    if (!forced) {
+        for (int64_t t = 0; t < s->n_rows; t++)
+            choose(a, logits + t * a->n_experts, w->bias, scratch, r->index + t * used,
+                   r->weight + t * used);
+        return;
+    }
+    memcpy(r->index, forced + layer * s->n_rows * used,
+           (size_t)(s->n_rows * used) * sizeof *forced);
+    for (int64_t t = 0; t < s->n_rows; t++)
+        router_weigh(a, logits + t * a->n_experts, scratch, r->index + t * used,
+                     r->weight + t * used);
+}
+
+static int route(struct step *s, const struct moe_weights *w, int32_t layer, const float *x,
+                 struct routing *r, struct mk_error *err)
+{
+    const struct arch *a = &s->m->arch;
     size_t n = (size_t)s->n_rows * (size_t)a->n_experts_used;
     float *logits, *scratch;
 
@@ -64,9 +77,9 @@ static int route(struct step *s, const struct moe_weights *w, const float *x, st
         arena_take(s->memory, &r->first, (size_t)a->n_experts + 1, sizeof *r->first, err) ||
         step_matmul(s, logits, a->n_experts, x, a->d_model, &w->router, err))
         return err->code;
-    for (int64_t t = 0; t < s->n_rows; t++)
-        choose(a, logits + t * a->n_experts, w->bias, scratch, r->index + t * a->n_experts_used,
-               r->weight + t * a->n_experts_used);
+    choose_all(s, w, layer, logits, scratch, r);
+    if (s->saved)
+        s->saved->ffn.moe = (struct moe_saved){.routing = *r, .logits = logits};
     return 0;
 }
 
@@ -90,38 +103,59 @@ static void group_by_expert(const struct arch *a, int64_t n, struct routing *r)
     r->first[0] = 0;
 }
 
+/* Rows of all experts, one expert after the other: [t * used, ..]. */
+struct expert_rows {
+    float *gate, *up, *act; /* f wide; act is gate unless the block is kept */
+    float *x, *y;           /* d_model wide */
+};
+
+/* The inner rows are kept with a whole block; x and y never are. */
+static int take_inner(struct step *s, struct expert_rows *rows, int64_t n, struct mk_error *err)
+{
+    size_t values = (size_t)(n * s->m->arch.d_expert);
+
+    if (arena_take(s->memory, &rows->gate, values, sizeof(float), err) ||
+        arena_take(s->memory, &rows->up, values, sizeof(float), err))
+        return err->code;
+    rows->act = rows->gate;
+    if (!s->saved)
+        return 0;
+    if (arena_take(s->memory, &rows->act, values, sizeof(float), err))
+        return err->code;
+    s->saved->ffn.moe.experts = (struct swiglu_saved){rows->gate, rows->up, rows->act};
+    return 0;
+}
+
+/* rows->x -> rows->y. */
 static int experts_swiglu(struct step *s, const struct moe_weights *w, const struct routing *r,
-                          const float *x, float *y, int64_t n, struct mk_error *err)
+                          const struct expert_rows *b, int64_t n, struct mk_error *err)
 {
     const struct arch *a = &s->m->arch;
     int64_t d = a->d_model, f = a->d_expert;
     int32_t n_jobs = 0, n_down = 0;
     struct matmul_job *jobs;
-    float *gate, *up; /* [t * used, f] */
 
-    if (arena_take(s->memory, &gate, (size_t)(n * f), sizeof *gate, err) ||
-        arena_take(s->memory, &up, (size_t)(n * f), sizeof *up, err) ||
-        arena_take(s->memory, &jobs, 2 * (size_t)a->n_experts, sizeof *jobs, err))
+    if (arena_take(s->memory, &jobs, 2 * (size_t)a->n_experts, sizeof *jobs, err))
         return err->code;
     for (int32_t e = 0; e < a->n_experts; e++) {
         int64_t first = r->first[e], rows = r->first[e + 1] - first;
 
         if (!rows)
             continue;
-        jobs[n_jobs++] = (struct matmul_job){&w->experts[e].gate, NULL, x + first * d, d, rows,
-                                             gate + first * f,    f};
-        jobs[n_jobs++] =
-            (struct matmul_job){&w->experts[e].up, NULL, x + first * d, d, rows, up + first * f, f};
+        jobs[n_jobs++] = (struct matmul_job){&w->experts[e].gate, NULL, b->x + first * d, d, rows,
+                                             b->gate + first * f, f};
+        jobs[n_jobs++] = (struct matmul_job){&w->experts[e].up, NULL, b->x + first * d, d, rows,
+                                             b->up + first * f, f};
     }
     if (s->c->k->matmul(s->c, jobs, n_jobs, err))
         return err->code;
-    s->c->k->silu_mul(s->c, gate, f, gate, up, f, n, (int32_t)f);
+    s->c->k->silu_mul(s->c, b->act, f, b->gate, b->up, f, n, (int32_t)f);
     for (int32_t e = 0; e < a->n_experts; e++) {
         int64_t first = r->first[e], rows = r->first[e + 1] - first;
 
         if (rows)
             jobs[n_down++] = (struct matmul_job){
-                &w->experts[e].down, NULL, gate + first * f, f, rows, y + first * d, d};
+                &w->experts[e].down, NULL, b->act + first * f, f, rows, b->y + first * d, d};
     }
     return s->c->k->matmul(s->c, jobs, n_down, err);
 }
@@ -136,32 +170,44 @@ static void keep_routing(struct step *s, int32_t layer, const struct routing *r)
         memcpy(s->keep->expert_weights + (size_t)layer * n, r->weight, n * sizeof *r->weight);
 }
 
+/* Shared experts, or zeros. */
+static int shared_forward(struct step *s, const struct moe_weights *w, const float *x, float *out,
+                          struct mk_error *err)
+{
+    const struct arch *a = &s->m->arch;
+
+    if (a->n_shared_experts > 0)
+        return ffn_swiglu(s, &w->shared, x, out, s->saved ? &s->saved->ffn.moe.shared : NULL, err);
+    memset(out, 0, (size_t)s->n_rows * (size_t)a->d_model * sizeof *out);
+    return 0;
+}
+
 static int moe_forward(struct step *s, const void *weights, int32_t layer, const float *x,
                        float *out, struct mk_error *err)
 {
     const struct moe_weights *w = weights;
     const struct arch *a = &s->m->arch;
     int64_t d = a->d_model, n = s->n_rows * a->n_experts_used;
+    struct expert_rows rows;
+    struct arena_mark mark;
     struct routing r;
-    float *gathered, *y; /* [t * used, d_model] */
 
-    if (route(s, w, x, &r, err) ||
-        arena_take(s->memory, &gathered, (size_t)(n * d), sizeof *gathered, err) ||
-        arena_take(s->memory, &y, (size_t)(n * d), sizeof *y, err))
+    if (route(s, w, layer, x, &r, err) || take_inner(s, &rows, n, err) ||
+        shared_forward(s, w, x, out, err))
+        return err->code;
+    mark = arena_mark(s->memory);
+    if (arena_take(s->memory, &rows.x, (size_t)(n * d), sizeof *rows.x, err) ||
+        arena_take(s->memory, &rows.y, (size_t)(n * d), sizeof *rows.y, err))
         return err->code;
     keep_routing(s, layer, &r);
     group_by_expert(a, n, &r);
     for (int64_t i = 0; i < n; i++)
-        memcpy(gathered + r.row[i] * d, x + i / a->n_experts_used * d, (size_t)d * sizeof *x);
-    if (experts_swiglu(s, w, &r, gathered, y, n, err))
+        memcpy(rows.x + r.row[i] * d, x + i / a->n_experts_used * d, (size_t)d * sizeof *x);
+    if (experts_swiglu(s, w, &r, &rows, n, err))
         return err->code;
-    if (a->n_shared_experts > 0) {
-        if (ffn_swiglu(s, &w->shared, x, out, err))
-            return err->code;
-    } else {
-        memset(out, 0, (size_t)(s->n_rows * d) * sizeof *out);
-    }
-    s->c->k->combine(s->c, out, d, y, d, r.row, r.weight, s->n_rows, a->n_experts_used, (int32_t)d);
+    s->c->k->combine(s->c, out, d, rows.y, d, r.row, r.weight, s->n_rows, a->n_experts_used,
+                     (int32_t)d);
+    arena_rewind(s->memory, mark);
     return 0;
 }
 

@@ -17,6 +17,12 @@ typedef void router_fn(const struct arch *a, const float *logits, const float *b
 router_fn router_softmax, router_group_max, router_noaux;
 router_fn *router_for(const struct arch *a);
 
+/* The weights of experts chosen elsewhere: index [n_experts_used] -> weight. scratch [e]. */
+void router_weigh(const struct arch *a, const float *logits, float *scratch, const int32_t *index,
+                  float *weight);
+/* score [e] of each expert from its logit: sigmoid (V3) or softmax (V2). */
+void router_scores(const struct arch *a, const float *logits, float *score);
+
 /* The n largest of score [e] into index, descending, ties to the lower expert; entries of -infinity
  * come last. */
 void router_top(const float *score, int32_t n_experts, int32_t *index, int32_t n);

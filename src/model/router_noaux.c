@@ -40,10 +40,9 @@ void router_noaux(const struct arch *a, const float *logits, const float *bias, 
 {
     float *s = scratch, *biased = scratch + a->n_experts;
 
-    for (int32_t e = 0; e < a->n_experts; e++) {
-        s[e] = 1 / (1 + expf(-logits[e]));
+    router_scores(a, logits, s);
+    for (int32_t e = 0; e < a->n_experts; e++)
         biased[e] = s[e] + (bias ? bias[e] : 0);
-    }
     if (a->n_group > 1)
         keep_best_groups(a, biased);
     router_top(biased, a->n_experts, index, a->n_experts_used);

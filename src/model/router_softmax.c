@@ -7,18 +7,6 @@
 
 #include "model/router.h"
 
-static void softmax(const float *logits, int32_t n, float *p)
-{
-    float max = logits[0], sum = 0;
-
-    for (int32_t e = 1; e < n; e++)
-        max = logits[e] > max ? logits[e] : max;
-    for (int32_t e = 0; e < n; e++)
-        sum += p[e] = expf(logits[e] - max);
-    for (int32_t e = 0; e < n; e++)
-        p[e] /= sum;
-}
-
 static void choose(const struct arch *a, const float *p, const float *score, int32_t *index,
                    float *weight)
 {
@@ -32,7 +20,7 @@ void router_softmax(const struct arch *a, const float *logits, const float *bias
                     int32_t *index, float *weight)
 {
     (void)bias;
-    softmax(logits, a->n_experts, scratch);
+    router_scores(a, logits, scratch);
     choose(a, scratch, scratch, index, weight);
 }
 
@@ -44,7 +32,7 @@ void router_group_max(const struct arch *a, const float *logits, const float *bi
     int32_t size = a->n_experts / a->n_group, kept[MK_MAX_EXPERTS];
 
     (void)bias;
-    softmax(logits, a->n_experts, p);
+    router_scores(a, logits, p);
     for (int32_t g = 0; g < a->n_group; g++) {
         group_score[g] = p[g * size];
         for (int32_t i = 1; i < size; i++)

@@ -1,6 +1,8 @@
 /* step.c: the few things that every part does with the rows of a step. */
 #include "model/step.h"
 
+#include <string.h>
+
 int step_take(struct step *s, float **x, int64_t n, struct mk_error *err)
 {
     size_t values;
@@ -8,6 +10,22 @@ int step_take(struct step *s, float **x, int64_t n, struct mk_error *err)
     if (__builtin_mul_overflow((size_t)s->n_rows, (size_t)n, &values))
         return mk_error_memory(err, SIZE_MAX);
     return arena_take(s->memory, x, values, sizeof **x, err);
+}
+
+int step_copy(struct step *s, const float **copy, const float *x, int64_t x_stride, int64_t n,
+              struct mk_error *err)
+{
+    float *rows;
+
+    *copy = NULL;
+    if (!s->saved)
+        return 0;
+    if (step_take(s, &rows, n, err))
+        return err->code;
+    for (int64_t t = 0; t < s->n_rows; t++)
+        memcpy(rows + t * n, x + t * x_stride, (size_t)n * sizeof *x);
+    *copy = rows;
+    return 0;
 }
 
 int step_matmul(struct step *s, float *out, int64_t out_stride, const float *x, int64_t x_stride,

@@ -1,4 +1,5 @@
-/* step.h: what the parts of a model share while one step is computed. Inside model/ only. */
+/* step.h: what the parts of a model share while one step is computed. For model/ and for the
+ * backward pass in train/. */
 #ifndef MK_MODEL_STEP_H
 #define MK_MODEL_STEP_H
 
@@ -15,10 +16,22 @@ struct step {
     const int64_t *first_row;  /* [n_seqs] */
     const float *rope;         /* [t, n_pairs, 2] */
     struct forward_keep *keep; /* or NULL */
+    struct block_saved *saved; /* of the block being computed when it is kept whole, else NULL */
 };
+
+/* Where each sequence's rows begin, and the angles of every row: fills n_rows, first_row and rope
+ * of a step whose other members are set. */
+int step_begin(struct step *s, struct mk_error *err);
+/* Embedding, blocks and final norm: h [t, d_model]. */
+int step_trunk(struct step *s, float *h, struct mk_error *err);
+/* MTP block `index`, on the ids of the step and hidden [t, d_model], up to its final norm: h. */
+int step_mtp(struct step *s, int32_t index, const float *hidden, float *h, struct mk_error *err);
 
 /* [t, n] floats of this block's lifetime. */
 int step_take(struct step *s, float **x, int64_t n, struct mk_error *err);
+/* A copy of x [t, n], x_stride apart, while a whole block is kept; else *copy is NULL. */
+int step_copy(struct step *s, const float **copy, const float *x, int64_t x_stride, int64_t n,
+              struct mk_error *err);
 /* One product of all rows with one matrix. */
 int step_matmul(struct step *s, float *out, int64_t out_stride, const float *x, int64_t x_stride,
                 const struct packed *w, struct mk_error *err);

@@ -1,0 +1,68 @@
+/* block_backward.c: one layer backwards: feed-forward, then attention, each around its residual. */
+#include <string.h>
+
+#include "train/backward.h"
+
+int block_backward(struct backward *b, int32_t index, const struct block_saved *saved, float *dh,
+                   struct mk_error *err)
+{
+    const struct arch *a = &b->s->m->arch;
+    struct arena_mark mark = arena_mark(b->s->memory);
+    struct param *ffn_norm = params_get(b->p, W_FFN_NORM, index, 0);
+    struct param *attention_norm = params_get(b->p, W_ATTN_NORM, index, 0);
+    int32_t d = a->d_model;
+    int64_t n = b->s->n_rows;
+    float *dx;
+
+    if (step_take(b->s, &dx, d, err))
+        return err->code;
+    if (arch_layer_is_moe(a, index) ? moe_backward(b, index, saved, dh, dx, err)
+                                    : dense_backward(b, index, saved, dh, dx, err))
+        return err->code;
+    if (norm_backward(b, ffn_norm, dh, d, dx, d, saved->mid, d, n, d, a->rms_norm_eps, err))
+        return err->code;
+    if (a->attention == ARCH_MLA ? mla_backward(b, index, saved, dh, dx, err)
+                                 : gqa_backward(b, index, saved, dh, dx, err))
+        return err->code;
+    if (norm_backward(b, attention_norm, dh, d, dx, d, saved->in, d, n, d, a->rms_norm_eps, err))
+        return err->code;
+    arena_rewind(b->s->memory, mark);
+    return 0;
+}
+
+int attention_backward(struct backward *b, const struct attend_shape *shape, const float *q,
+                       const float *rows, const float *out, const float *dout, float *dq,
+                       float *drows, struct mk_error *err)
+{
+    struct step *s = b->s;
+    struct arena_mark mark = arena_mark(s->memory);
+    int64_t n_q = (int64_t)shape->n_heads * shape->d_k,
+            n_out = (int64_t)shape->n_heads * shape->d_v;
+    int64_t n_row = shape->row_dim;
+    struct attend_backward_seq *seqs;
+
+    if (arena_take(s->memory, &seqs, (size_t)s->n_seqs, sizeof *seqs, err))
+        return err->code;
+    memset(drows, 0, (size_t)(s->n_rows * n_row) * sizeof *drows);
+    for (int32_t i = 0; i < s->n_seqs; i++) {
+        int64_t first = s->first_row[i];
+
+        seqs[i] = (struct attend_backward_seq){.q = q + first * n_q,
+                                               .rows = rows + first * n_row,
+                                               .out = out + first * n_out,
+                                               .dout = dout + first * n_out,
+                                               .dq = dq + first * n_q,
+                                               .drows = drows + first * n_row,
+                                               .q_stride = n_q,
+                                               .row_stride = n_row,
+                                               .out_stride = n_out,
+                                               .dout_stride = n_out,
+                                               .dq_stride = n_q,
+                                               .drow_stride = n_row,
+                                               .n_rows = s->seqs[i].n_ids};
+    }
+    if (s->c->k->attend_backward(s->c, shape, seqs, s->n_seqs, err))
+        return err->code;
+    arena_rewind(s->memory, mark);
+    return 0;
+}

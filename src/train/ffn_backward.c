@@ -1,0 +1,58 @@
+/* ffn_backward.c: the backward pass of SwiGLU (model/ffn.c). */
+#include "train/backward.h"
+
+int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, const float *x,
+                    const struct swiglu_saved *saved, const float *dout, float *dx,
+                    struct mk_error *err)
+{
+    struct step *s = b->s;
+    struct arena_mark mark = arena_mark(s->memory);
+    struct param *w_gate = params_get(b->p, gate, layer, 0);
+    struct param *w_up = params_get(b->p, gate + 1, layer, 0);
+    struct param *w_down = params_get(b->p, gate + 2, layer, 0);
+    int64_t d = s->m->arch.d_model, f = w_gate->shape[0], n = s->n_rows;
+    float *dgate, *dup; /* [t, f] */
+    struct linear down, first, second;
+
+    if (step_take(s, &dgate, f, err) || step_take(s, &dup, f, err))
+        return err->code;
+    down = (struct linear){.p = w_down,
+                           .n_rows = n,
+                           .dy = dout,
+                           .dy_stride = d,
+                           .x = saved->act,
+                           .x_stride = f,
+                           .dx = dup,
+                           .dx_stride = f};
+    if (linear_backward(b, &down, 1, err))
+        return err->code;
+    s->c->k->silu_mul_backward(s->c, dgate, dup, f, saved->gate, saved->up, f, dup, f, n,
+                               (int32_t)f);
+    first = (struct linear){.p = w_gate,
+                            .n_rows = n,
+                            .dy = dgate,
+                            .dy_stride = f,
+                            .x = x,
+                            .x_stride = d,
+                            .dx = dx,
+                            .dx_stride = d};
+    second = (struct linear){.p = w_up,
+                             .n_rows = n,
+                             .dy = dup,
+                             .dy_stride = f,
+                             .x = x,
+                             .x_stride = d,
+                             .dx = dx,
+                             .dx_stride = d,
+                             .add = true};
+    if (linear_backward(b, &first, 1, err) || linear_backward(b, &second, 1, err))
+        return err->code;
+    arena_rewind(s->memory, mark);
+    return 0;
+}
+
+int dense_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+                   const float *dout, float *dx, struct mk_error *err)
+{
+    return swiglu_backward(b, W_GATE, layer, saved->ffn_x, &saved->ffn.dense, dout, dx, err);
+}

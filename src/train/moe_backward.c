@@ -1,0 +1,198 @@
+/* moe_backward.c: the backward pass of the mixture of experts (model/moe.c).
+ *
+ * With D = dout and rows gathered by expert as in the forward pass:
+ *   da = D W_down;  dweight = <act, da>;  dW_down += D^T (weight act);  da *= weight
+ * so neither the experts' outputs nor their gathered inputs need to be kept. */
+#include <string.h>
+
+#include "train/backward.h"
+
+#define ROWS_A_TASK 64
+
+/* Of the choices of all tokens, gathered by expert: n = t * used rows. */
+struct gathered {
+    int64_t n, f;
+    int32_t *token;      /* [n] whose row it is */
+    int64_t *choice;     /* [n] index into [t, used] */
+    const float *weight; /* [t, used] */
+    const float *act;    /* [n, f] */
+    float *weighted;     /* [n, f] weight * act */
+    float *dact;         /* [n, f] in: unweighted; out: weighted */
+    float *dweight;      /* [t, used] */
+};
+
+/* Sixteen partial sums, added up in one order. */
+static float dot(const float *x, const float *y, int64_t n)
+{
+    float part[16] = {0}, sum = 0;
+    int64_t i = 0;
+
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++)
+            part[j] += x[i + j] * y[i + j];
+    for (; i < n; i++)
+        part[i % 16] += x[i] * y[i];
+    for (int j = 0; j < 16; j++)
+        sum += part[j];
+    return sum;
+}
+
+static void weigh_task(void *context, int64_t task, int worker)
+{
+    const struct gathered *g = context;
+    int64_t end = (task + 1) * ROWS_A_TASK < g->n ? (task + 1) * ROWS_A_TASK : g->n;
+
+    (void)worker;
+    for (int64_t i = task * ROWS_A_TASK; i < end; i++) {
+        const float *act = g->act + i * g->f;
+        float *dact = g->dact + i * g->f, *weighted = g->weighted + i * g->f;
+        float weight = g->weight[g->choice[i]];
+
+        g->dweight[g->choice[i]] = dot(act, dact, g->f);
+        for (int64_t j = 0; j < g->f; j++) {
+            weighted[j] = weight * act[j];
+            dact[j] *= weight;
+        }
+    }
+}
+
+static int gather(struct backward *b, const struct moe_saved *saved, struct gathered *g,
+                  struct mk_error *err)
+{
+    struct step *s = b->s;
+    const struct arch *a = &s->m->arch;
+    size_t n = (size_t)s->n_rows * (size_t)a->n_experts_used, values = n * (size_t)a->d_expert;
+
+    *g = (struct gathered){.n = (int64_t)n,
+                           .f = a->d_expert,
+                           .weight = saved->routing.weight,
+                           .act = saved->experts.act};
+    if (arena_take(s->memory, &g->token, n, sizeof *g->token, err) ||
+        arena_take(s->memory, &g->choice, n, sizeof *g->choice, err) ||
+        arena_take(s->memory, &g->weighted, values, sizeof *g->weighted, err) ||
+        arena_take(s->memory, &g->dact, values, sizeof *g->dact, err) ||
+        arena_take(s->memory, &g->dweight, n, sizeof *g->dweight, err))
+        return err->code;
+    for (size_t i = 0; i < n; i++) {
+        g->token[saved->routing.row[i]] = (int32_t)(i / (size_t)a->n_experts_used);
+        g->choice[saved->routing.row[i]] = (int64_t)i;
+    }
+    return 0;
+}
+
+/* The same job for every expert that has rows; `role` says which matrix. dy and x are gathered
+ * unless their rows are named. */
+static int experts(struct backward *b, int32_t layer, const struct moe_saved *saved,
+                   enum weight_role role, const struct linear *all, struct mk_error *err)
+{
+    const struct arch *a = &b->s->m->arch;
+    struct linear *jobs;
+    int32_t n = 0;
+
+    if (arena_take(b->s->memory, &jobs, (size_t)a->n_experts, sizeof *jobs, err))
+        return err->code;
+    for (int32_t e = 0; e < a->n_experts; e++) {
+        int64_t first = saved->routing.first[e], rows = saved->routing.first[e + 1] - first;
+        struct linear l = *all;
+
+        if (!rows)
+            continue;
+        l.p = params_get(b->p, role, layer, e);
+        l.n_rows = rows;
+        if (l.dy_rows)
+            l.dy_rows += first;
+        else
+            l.dy += first * l.dy_stride;
+        if (l.x_rows)
+            l.x_rows += first;
+        else if (l.x)
+            l.x += first * l.x_stride;
+        if (l.dx)
+            l.dx += first * l.dx_stride;
+        jobs[n++] = l;
+    }
+    return linear_backward(b, jobs, n, err);
+}
+
+/* Through the experts: dx_rows [n, d_model] gathered, and g->dweight. */
+static int experts_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+                            struct gathered *g, const float *dout, float *dx_rows,
+                            struct mk_error *err)
+{
+    struct step *s = b->s;
+    const struct moe_saved *moe = &saved->ffn.moe;
+    int64_t d = s->m->arch.d_model, f = g->f;
+    struct linear into_act = {
+        .dy = dout, .dy_stride = d, .dy_rows = g->token, .dx = g->dact, .dx_stride = f};
+    struct linear down = {
+        .dy = dout, .dy_stride = d, .dy_rows = g->token, .x = g->weighted, .x_stride = f};
+    struct linear in = {.dy_stride = f,
+                        .x = saved->ffn_x,
+                        .x_stride = d,
+                        .x_rows = g->token,
+                        .dx = dx_rows,
+                        .dx_stride = d};
+    float *dup = g->weighted; /* not needed any more by then */
+
+    if (experts(b, layer, moe, W_EXPERT_DOWN, &into_act, err))
+        return err->code;
+    exec_run(s->c->ex, (g->n + ROWS_A_TASK - 1) / ROWS_A_TASK, weigh_task, g);
+    if (experts(b, layer, moe, W_EXPERT_DOWN, &down, err))
+        return err->code;
+    s->c->k->silu_mul_backward(s->c, g->dact, dup, f, moe->experts.gate, moe->experts.up, f,
+                               g->dact, f, g->n, (int32_t)f);
+    in.dy = g->dact;
+    if (experts(b, layer, moe, W_EXPERT_GATE, &in, err))
+        return err->code;
+    in.dy = dup;
+    in.add = true;
+    return experts(b, layer, moe, W_EXPERT_UP, &in, err);
+}
+
+static void count(struct backward *b, int32_t layer, const struct routing *r, int64_t n)
+{
+    for (int64_t i = 0; b->expert_tokens && i < n; i++)
+        b->expert_tokens[(int64_t)layer * b->s->m->arch.n_experts + r->index[i]]++;
+}
+
+int moe_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+                 const float *dout, float *dx, struct mk_error *err)
+{
+    struct step *s = b->s;
+    const struct arch *a = &s->m->arch;
+    const struct moe_saved *moe = &saved->ffn.moe;
+    struct arena_mark mark = arena_mark(s->memory);
+    int64_t d = a->d_model;
+    float *dx_rows, *dlogits, *ones;
+    struct gathered g;
+    struct linear router;
+
+    count(b, layer, &moe->routing, s->n_rows * a->n_experts_used);
+    if (gather(b, moe, &g, err) || step_take(s, &dx_rows, d * a->n_experts_used, err) ||
+        step_take(s, &dlogits, a->n_experts, err) || step_take(s, &ones, a->n_experts_used, err) ||
+        experts_backward(b, layer, saved, &g, dout, dx_rows, err))
+        return err->code;
+    if (!a->n_shared_experts)
+        memset(dx, 0, (size_t)(s->n_rows * d) * sizeof *dx);
+    else if (swiglu_backward(b, W_SHARED_GATE, layer, saved->ffn_x, &moe->shared, dout, dx, err))
+        return err->code;
+    for (int64_t i = 0; i < g.n; i++)
+        ones[i] = 1;
+    s->c->k->combine(s->c, dx, d, dx_rows, d, moe->routing.row, ones, s->n_rows, a->n_experts_used,
+                     (int32_t)d);
+    if (router_backward(b, moe, g.dweight, dlogits, err))
+        return err->code;
+    router = (struct linear){.p = params_get(b->p, W_ROUTER, layer, 0),
+                             .n_rows = s->n_rows,
+                             .dy = dlogits,
+                             .dy_stride = a->n_experts,
+                             .x = saved->ffn_x,
+                             .x_stride = d,
+                             .dx = dx,
+                             .dx_stride = d,
+                             .add = true};
+    if (linear_backward(b, &router, 1, err))
+        return err->code;
+    arena_rewind(s->memory, mark);
+    return 0;
+}

@@ -1,0 +1,53 @@
+/* pass.h: one forward and backward pass over a micro-batch: the loss, and gradients added to what
+ * the parameters have already.
+ *
+ * Every sequence is a document (or a piece of one) that starts at position 0 and sees itself alone:
+ * that is the document mask. The forward pass is model/'s own. Sums over tokens run in the order of
+ * the sequences and continue from the values in the gradients, so cutting a step into passes
+ * changes no bit (docs/numerics.md). */
+#ifndef MK_TRAIN_PASS_H
+#define MK_TRAIN_PASS_H
+
+#include "model/forward.h"
+#include "train/balance.h"
+#include "train/params.h"
+
+struct train_seq {
+    const int32_t *ids;     /* [n_ids] */
+    const int32_t *targets; /* [n_ids] the token after each; -1: nothing to learn there */
+    const float *weight;    /* [n_ids] of each target's loss, or NULL: 1 */
+    float *loss;            /* [n_ids] out: cross entropy in nats, 0 without target; or NULL */
+    int32_t n_ids;
+};
+
+struct pass_options {
+    /* What each target's loss counts for: 1 / number of targets of the whole step. */
+    double scale;
+    double mtp_weight; /* lambda of the MTP losses, divided by their number (V3 report, eq. 25) */
+    struct balance_options balance;
+    /* Of intermediate values kept from the forward pass; blocks beyond it are computed again in
+     * the backward pass. 0: all are computed again. */
+    uint64_t keep_bytes;
+    bool forward_only; /* losses alone */
+    /* As in struct forward_keep, of all rows; or NULL. */
+    int32_t *experts;
+    const int32_t *forced_experts;
+};
+
+struct pass_result {
+    double loss;                     /* sum of weight x nats over all targets */
+    double mtp_loss[MK_MAX_STREAMS]; /* the same of each MTP block */
+    double balance_loss;             /* as it counts in the objective, all layers */
+    int64_t n_targets, n_rows;
+    int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] or NULL: choices are added to it */
+};
+
+/* `m` is params_pack's. memory is reset. r->expert_tokens is the caller's. */
+int pass_run(const struct model *m, struct params *p, struct compute *c, struct arena *memory,
+             const struct train_seq *seqs, int32_t n_seqs, const struct pass_options *o,
+             struct pass_result *r, struct mk_error *err);
+
+/* Bytes that a kept block of this layer takes for n_rows tokens. */
+uint64_t pass_block_bytes(const struct model *m, int32_t layer, int64_t n_rows);
+
+#endif

@@ -1,0 +1,398 @@
+/* gradients_test.c: the backward pass of every golden model against PyTorch autograd
+ * (tools/golden/gradients.py), and the bits of gradients. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "formats/model_file.h"
+#include "support/golden.h"
+#include "train/pass.h"
+
+#define MODELS "tests/golden/models/"
+#define BOUND 1e-4 /* of a tensor's own norm; PyTorch and minke are 5e-6 apart at most */
+
+struct fixture {
+    struct params params;
+    struct model model;
+    struct compute compute;
+    struct arena memory;
+};
+
+static void open_model(struct fixture *f, const char *name, bool mtp, enum mk_mla mla, int threads)
+{
+    struct model_options o = {.mla = mla, .with_mtp = mtp};
+    struct model_file file;
+    struct mk_error err;
+    char path[256];
+
+    *f = (struct fixture){0};
+    snprintf(path, sizeof path, MODELS "%s", name);
+    if (model_file_open(&file, path, &err) || params_read(&f->params, &file, mtp, &err) ||
+        params_take_gradients(&f->params, &err) || compute_init(&f->compute, NULL, threads, &err) ||
+        params_pack(&f->params, &f->model, &o, &err))
+        fail_msg("%s", err.text);
+    model_file_release(&file);
+    arena_init(&f->memory, (size_t)1 << 30);
+}
+
+static void close_model(struct fixture *f)
+{
+    arena_release(&f->memory);
+    compute_release(&f->compute);
+    model_release(&f->model);
+    params_release(&f->params);
+}
+
+static void run(struct fixture *f, const struct train_seq *seqs, int32_t n_seqs,
+                const struct pass_options *o, struct pass_result *r)
+{
+    struct mk_error err;
+
+    if (pass_run(&f->model, &f->params, &f->compute, &f->memory, seqs, n_seqs, o, r, &err))
+        fail_msg("%s", err.text);
+}
+
+/* ---- Against PyTorch ------------------------------------------------------------------------ */
+
+/* The signs of gradients.py. */
+static double sign(uint64_t i, uint64_t k)
+{
+    uint64_t x = (i * 8 + k) * 0x9E3779B97F4A7C15u;
+
+    x ^= x >> 32;
+    x *= 0xD6E8FEB86659FD93u;
+    x ^= x >> 32;
+    return x & 1 ? -1 : 1;
+}
+
+/* Root mean square of the eight differences: about the norm of the whole difference. */
+static double distance(const struct param *q, const double *want)
+{
+    double sum = 0;
+
+    for (uint64_t k = 0; k < 8; k++) {
+        double got = 0;
+
+        for (int64_t i = 0; i < q->n; i++)
+            got += sign((uint64_t)i, k) * (double)q->grad[i];
+        sum += (got - want[k]) * (got - want[k]);
+    }
+    return sqrt(sum / 8);
+}
+
+/* Every line of the file has its gradient, every gradient its line. */
+static void check_file(const struct fixture *f, const char *path, double loss)
+{
+    FILE *in = fopen(path, "r");
+    char name[256];
+    double want, norm, sums[8];
+    int64_t n = 0, n_trained = 0;
+
+    assert_non_null(in);
+    assert_int_equal(fscanf(in, "loss %lf", &want), 1);
+    if (fabs(loss - want) > 1e-5 * want)
+        fail_msg("%s: loss is %.8g, PyTorch has %.8g", path, loss, want);
+    while (fscanf(in, "%255s %lf", name, &norm) == 2) {
+        const struct param *q = params_find(&f->params, name);
+
+        for (int k = 0; k < 8; k++)
+            assert_int_equal(fscanf(in, "%lf", &sums[k]), 1);
+        if (!q || !q->grad)
+            fail_msg("%s: %s has no gradient here", path, name);
+        if (!(distance(q, sums) <= BOUND * norm))
+            fail_msg("%s: the gradient of %s is %.1e of its norm away", path, name,
+                     distance(q, sums) / norm);
+        n++;
+    }
+    fclose(in);
+    for (int64_t i = 0; i < f->params.n_items; i++)
+        n_trained += f->params.items[i].grad != NULL;
+    assert_int_equal(n, n_trained);
+}
+
+struct golden_case {
+    const char *model, *file;
+    bool mtp, balance;
+};
+
+static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t keep_bytes)
+{
+    struct pass_options o = {.mtp_weight = 0.3, .keep_bytes = keep_bytes};
+    struct pass_result r = {0};
+    struct fixture f;
+    char path[256];
+    int32_t n, *ids;
+
+    open_model(&f, g->model, g->mtp, mla, 2);
+    snprintf(path, sizeof path, MODELS "%s/expected/ids_29.txt", g->model);
+    ids = golden_ids(path, &n);
+    int32_t targets[64];
+    memcpy(targets, ids + 1, (size_t)(n - 1) * sizeof *ids);
+    targets[n - 1] = -1;
+    o.scale = 1.0 / (n - 1);
+    if (g->balance)
+        o.balance =
+            (struct balance_options){.sequence = 0.5, .expert = 0.5, .token_scale = 1.0 / n};
+    if (g->balance && f.params.arch.n_group > 1) {
+        o.balance.device = 0.25;
+        o.balance.transfer = 0.125;
+        o.balance.n_devices = f.params.arch.n_group;
+    }
+    run(&f, &(struct train_seq){.ids = ids, .targets = targets, .n_ids = n}, 1, &o, &r);
+    params_join(&f.params);
+    snprintf(path, sizeof path, MODELS "%s/expected/%s", g->model, g->file);
+    check_file(&f, path, (r.loss + (g->mtp ? 0.3 * r.mtp_loss[0] : 0)) * o.scale + r.balance_loss);
+    free(ids);
+    close_model(&f);
+}
+
+static const char *const names[] = {"llama3", "mistral",   "qwen2-tied", "qwen2-untied",
+                                    "qwen3",  "v2-groups", "v2-lite",    "v3",
+                                    "v3-noq", "v3-bf16"};
+enum { N_NAMES = sizeof names / sizeof *names };
+
+static void every_gradient_is_that_of_autograd(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_NAMES; i++)
+        check_case(&(struct golden_case){names[i], "gradients.txt", false, false}, MK_MLA_EXPANDED,
+                   1 << 30);
+}
+
+static void absorbed_attention_has_the_same_gradients(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_NAMES; i++)
+        if (names[i][0] == 'v')
+            check_case(&(struct golden_case){names[i], "gradients.txt", false, false},
+                       MK_MLA_ABSORBED, 1 << 30);
+}
+
+static void multi_token_prediction_reaches_every_weight(void **state)
+{
+    (void)state;
+    check_case(&(struct golden_case){"v3", "gradients_mtp.txt", true, false}, MK_MLA_EXPANDED,
+               1 << 30);
+    check_case(&(struct golden_case){"v3", "gradients_mtp.txt", true, false}, MK_MLA_EXPANDED, 0);
+}
+
+static void balance_losses_are_those_of_the_reports(void **state)
+{
+    const char *const models[] = {"v3", "v2-lite", "v2-groups"};
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        check_case(&(struct golden_case){models[i], "gradients_balance.txt", false, true},
+                   MK_MLA_EXPANDED, 1 << 30);
+}
+
+/* ---- Bits ----------------------------------------------------------------------------------- */
+
+#define N_SEQS 32
+#define MAX_IDS 13
+
+/* Thirty-two documents of 1 to 12 tokens, with weights. */
+struct batch {
+    int32_t ids[N_SEQS][MAX_IDS], targets[N_SEQS][MAX_IDS];
+    float weight[N_SEQS][MAX_IDS];
+    struct train_seq seqs[N_SEQS];
+};
+
+static void make_batch(struct batch *b, int32_t n_vocab)
+{
+    uint32_t x = 12345;
+
+    for (int s = 0; s < N_SEQS; s++) {
+        for (int i = 0; i < MAX_IDS; i++) {
+            x = x * 1664525 + 1013904223;
+            b->ids[s][i] = (int32_t)((x >> 8) % (uint32_t)n_vocab);
+            b->weight[s][i] = (float)(x >> 28) / 8;
+        }
+        for (int i = 0; i + 1 < MAX_IDS; i++)
+            b->targets[s][i] = i % 5 == 3 ? -1 : b->ids[s][i + 1];
+        b->seqs[s] = (struct train_seq){.ids = b->ids[s],
+                                        .targets = b->targets[s],
+                                        .weight = b->weight[s],
+                                        .n_ids = 1 + s % (MAX_IDS - 1)};
+    }
+}
+
+/* Gradients of the batch, cut into passes of n sequences each. */
+static void accumulate(struct fixture *f, const struct batch *b, int32_t n, uint64_t keep_bytes)
+{
+    struct pass_options o = {.scale = 1.0 / 100,
+                             .mtp_weight = 0.3,
+                             .keep_bytes = keep_bytes,
+                             .balance = {.sequence = 0.1, .token_scale = 1.0 / 100}};
+    struct pass_result r = {0};
+
+    params_zero_gradients(&f->params);
+    for (int32_t i = 0; i < N_SEQS; i += n)
+        run(f, b->seqs + i, n, &o, &r);
+    params_join(&f->params);
+}
+
+static void assert_same(const struct params *a, const struct params *b, const char *what)
+{
+    for (int64_t i = 0; i < a->n_items; i++)
+        if (a->items[i].grad &&
+            memcmp(a->items[i].grad, b->items[i].grad, (size_t)a->items[i].n * sizeof(float)))
+            fail_msg("%s: the gradient of %s differs", what, a->items[i].name);
+}
+
+static void check_bits(const char *model, bool mtp, enum mk_mla mla)
+{
+    struct fixture f, g;
+    struct batch b;
+
+    open_model(&f, model, mtp, mla, 1);
+    make_batch(&b, f.params.arch.n_vocab);
+    accumulate(&f, &b, N_SEQS, 1 << 30);
+    for (int threads = 1; threads <= 3; threads++) {
+        open_model(&g, model, mtp, mla, threads);
+        accumulate(&g, &b, threads == 1 ? 8 : threads == 2 ? 16 : N_SEQS, 1 << 30);
+        assert_same(&f.params, &g.params,
+                    threads == 1   ? "4 x 8"
+                    : threads == 2 ? "2 x 16, 2 threads"
+                                   : "3 threads");
+        accumulate(&g, &b, N_SEQS, threads == 3 ? 0 : 200000);
+        assert_same(&f.params, &g.params, "blocks computed again");
+        close_model(&g);
+    }
+    close_model(&f);
+}
+
+static void gradients_are_the_same_bits_however_a_step_is_cut(void **state)
+{
+    (void)state;
+    check_bits("v3", true, MK_MLA_EXPANDED);
+    check_bits("v3-noq", false, MK_MLA_ABSORBED);
+    check_bits("v2-groups", false, MK_MLA_EXPANDED);
+    check_bits("qwen2-tied", false, MK_MLA_AUTO);
+    check_bits("qwen3", false, MK_MLA_AUTO);
+}
+
+/* ---- Promises of the interface --------------------------------------------------------------- */
+
+static void losses_of_a_forward_pass_are_those_of_training(void **state)
+{
+    struct pass_options o = {.scale = 1};
+    struct pass_result trained = {0}, alone = {0};
+    float loss[MAX_IDS], again[MAX_IDS];
+    struct fixture f;
+    struct batch b;
+
+    (void)state;
+    open_model(&f, "v3", false, MK_MLA_EXPANDED, 2);
+    make_batch(&b, f.params.arch.n_vocab);
+    b.seqs[11].loss = loss;
+    run(&f, b.seqs, N_SEQS, &o, &trained);
+    b.seqs[11].loss = again;
+    o.forward_only = true;
+    run(&f, b.seqs + 11, 1, &o, &alone);
+    assert_memory_equal(loss, again, (size_t)b.seqs[11].n_ids * sizeof *loss);
+    assert_true(loss[0] > 0);
+    assert_true(loss[3] == 0); /* without target */
+    close_model(&f);
+}
+
+static void frozen_weights_have_no_gradient_and_change_no_other(void **state)
+{
+    struct fixture f, g;
+    struct mk_error err;
+    struct batch b;
+
+    (void)state;
+    open_model(&f, "v3", false, MK_MLA_EXPANDED, 1);
+    make_batch(&b, f.params.arch.n_vocab);
+    accumulate(&f, &b, N_SEQS, 0);
+    open_model(&g, "v3", false, MK_MLA_EXPANDED, 1);
+    for (int64_t i = 0; i < g.params.n_items; i++) {
+        g.params.items[i].frozen = i % 2;
+        if (i % 2)
+            g.params.items[i].grad = NULL;
+    }
+    assert_int_equal(params_take_gradients(&g.params, &err), 0);
+    accumulate(&g, &b, N_SEQS, 0);
+    for (int64_t i = 0; i < g.params.n_items; i++) {
+        assert_true(i % 2 == 0 || !g.params.items[i].grad);
+        if (g.params.items[i].grad)
+            assert_memory_equal(g.params.items[i].grad, f.params.items[i].grad,
+                                (size_t)g.params.items[i].n * sizeof(float));
+    }
+    close_model(&f);
+    close_model(&g);
+}
+
+/* The choices of one pass, forced in another: the same gradients; other choices: others. */
+static void experts_can_be_replayed(void **state)
+{
+    struct pass_options o = {.scale = 0.01};
+    struct pass_result r = {0};
+    struct fixture f, g;
+    struct batch b;
+    int32_t chosen[4 * N_SEQS * MAX_IDS * 8];
+
+    (void)state;
+    open_model(&f, "v3", false, MK_MLA_EXPANDED, 1);
+    open_model(&g, "v3", false, MK_MLA_EXPANDED, 1);
+    make_batch(&b, f.params.arch.n_vocab);
+    memset(chosen, 0, sizeof chosen);
+    o.experts = chosen;
+    run(&f, b.seqs, N_SEQS, &o, &r);
+    o.experts = NULL;
+    o.forced_experts = chosen;
+    for (int64_t i = 0; i < g.params.n_items; i++) /* the bias would choose others */
+        if (g.params.items[i].role == W_ROUTER_BIAS)
+            for (int64_t j = 0; j < g.params.items[i].n; j++)
+                g.params.items[i].w[j] = j % 2 ? 5 : -5;
+    struct mk_error err;
+    struct model_options mo = {.mla = MK_MLA_EXPANDED};
+    assert_int_equal(params_pack(&g.params, &g.model, &mo, &err), 0);
+    run(&g, b.seqs, N_SEQS, &o, &r);
+    assert_same(&f.params, &g.params, "replayed");
+    close_model(&f);
+    close_model(&g);
+}
+
+static void ids_outside_the_vocabulary_are_refused(void **state)
+{
+    int32_t ids[2] = {1, 2}, targets[2] = {2, 1 << 20};
+    struct train_seq seq = {.ids = ids, .targets = targets, .n_ids = 2};
+    struct pass_options o = {.scale = 1};
+    struct pass_result r = {0};
+    struct mk_error err;
+    struct fixture f;
+
+    (void)state;
+    open_model(&f, "llama3", false, MK_MLA_AUTO, 1);
+    assert_int_equal(pass_run(&f.model, &f.params, &f.compute, &f.memory, &seq, 1, &o, &r, &err),
+                     MK_EINVAL);
+    assert_non_null(strstr(err.text, "vocabulary"));
+    targets[1] = -1;
+    ids[1] = -7;
+    assert_int_equal(pass_run(&f.model, &f.params, &f.compute, &f.memory, &seq, 1, &o, &r, &err),
+                     MK_EINVAL);
+    close_model(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_gradient_is_that_of_autograd),
+        cmocka_unit_test(absorbed_attention_has_the_same_gradients),
+        cmocka_unit_test(multi_token_prediction_reaches_every_weight),
+        cmocka_unit_test(balance_losses_are_those_of_the_reports),
+        cmocka_unit_test(gradients_are_the_same_bits_however_a_step_is_cut),
+        cmocka_unit_test(losses_of_a_forward_pass_are_those_of_training),
+        cmocka_unit_test(frozen_weights_have_no_gradient_and_change_no_other),
+        cmocka_unit_test(experts_can_be_replayed),
+        cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
