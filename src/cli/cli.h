@@ -57,8 +57,8 @@ struct cli_syntax {
 
 #define CLI_RUN (-1)
 /* Reads the options ("--name VALUE", "--name=VALUE", "-n VALUE", "--" ends them) and moves the
- * other arguments to argv[1] .. argv[*n_args]. Returns CLI_RUN to go on, or the exit status to return at
- * once: 0 after --help, 2 after saying what is wrong with the command line. */
+ * other arguments to argv[1] .. argv[*n_args]. Returns CLI_RUN to go on, or the exit status to
+ * return at once: 0 after --help, 2 after saying what is wrong with the command line. */
 int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, int *n_args);
 
 /* ---- Errors --------------------------------------------------------------------------------- */

@@ -81,9 +81,10 @@ int cmd_convert(int argc, char **argv)
     const struct cli_syntax syntax = {
         "convert",
         "MODEL OUT",
-        "Writes MODEL again, its matrices as TYPE. OUT ending in .gguf is a GGUF file for f32,\n"
-        "f16, bf16, q8_0, q6_K, q4_K, q4_1 or q4_0; another OUT is a folder of safetensors for\n"
-        "f32, f16, bf16 or fp8 (blocks of 128 x 128). Norms, biases and routers stay as they are.",
+        "Writes MODEL again, its matrices as TYPE. OUT ending in .gguf is a GGUF file for\n"
+        "f32, f16, bf16, q8_0, q6_K, q4_K, q4_1 or q4_0; another OUT is a folder of\n"
+        "safetensors for f32, f16, bf16 or fp8 (blocks of 128 x 128). Norms, biases and\n"
+        "routers stay as they are.",
         2,
         2,
         options};

@@ -10,6 +10,8 @@
 
 #define MAX_NAMES 64
 #define MAX_WORD 48
+#define COLUMNS 80 /* of the help */
+#define LEFT 30    /* column where descriptions begin */
 
 /* Levenshtein's distance; words longer than MAX_WORD are simply far away. */
 static int distance(const char *a, const char *b)
@@ -74,9 +76,27 @@ int cli_usage(const char *command, const char *format, ...)
     return 2;
 }
 
+/* Words from column LEFT on, in lines that end before column 80. */
+static void print_words(const char *text)
+{
+    int column = LEFT;
+
+    for (const char *word = text; *word;) {
+        int n = (int)strcspn(word, " ");
+
+        if (column > LEFT && column + 1 + n > COLUMNS) {
+            printf("\n%*s", LEFT, "");
+            column = LEFT;
+        }
+        column += printf("%s%.*s", column > LEFT ? " " : "", n, word);
+        word += n + strspn(word + n, " ");
+    }
+    putchar('\n');
+}
+
 static void print_option(const struct cli_option *o)
 {
-    char left[80];
+    char left[80], right[512];
     char letter[] = "    ";
     const char *value = o->value_name ? o->value_name : "";
     int n;
@@ -88,14 +108,15 @@ static void print_option(const struct cli_option *o)
     }
     n = snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, *value ? " " : "", value);
 
-    if (n > 26)
-        printf("  %s\n  %26s  ", left, "");
+    if (n > LEFT - 4)
+        printf("  %s\n%*s", left, LEFT, "");
     else
-        printf("  %-26s  ", left);
+        printf("  %-*s  ", LEFT - 4, left);
     if (o->choices)
-        printf("%s (%s)\n", o->help, o->choices);
+        snprintf(right, sizeof right, "%s (%s)", o->help, o->choices);
     else
-        printf("%s\n", o->help);
+        snprintf(right, sizeof right, "%s", o->help);
+    print_words(right);
 }
 
 static int print_help(const struct cli_syntax *s)
@@ -109,7 +130,7 @@ static int print_help(const struct cli_syntax *s)
     printf("\nOptions:\n");
     for (const struct cli_option *o = s->options; o && o->name; o++)
         print_option(o);
-    printf("  %-26s  this text\n", "-h, --help");
+    printf("  %-*s  this text\n", LEFT - 4, "-h, --help");
     return 0;
 }
 

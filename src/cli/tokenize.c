@@ -149,9 +149,9 @@ int cmd_tokenize(int argc, char **argv)
     };
     const struct cli_syntax syntax = {
         "tokenize", "MODEL",
-        "Prints the token ids of the text on standard input, one a line, without BOS; with\n"
-        "--decode the text of the ids on standard input. MODEL is a folder with tokenizer.json,\n"
-        "a .gguf file or a name of the store.",
+        "Prints the token ids of the text on standard input, one a line, without BOS;\n"
+        "with --decode the text of the ids on standard input. MODEL is a folder with\n"
+        "tokenizer.json, a .gguf file or a name of the store.",
         1, 1, options};
     struct tokenizer *t = NULL;
     struct mk_error err = {0};

@@ -94,9 +94,10 @@ int cmd_tokenizer(int argc, char **argv)
         {0}};
     const struct cli_syntax syntax = {
         "tokenizer", "train FILE...",
-        "Learns a byte-level BPE vocabulary and writes tokenizer.json and tokenizer_config.json,\n"
-        "which Hugging Face tokenizers reads too. FILE is text, .jsonl, .gz or .zst of either, or\n"
-        "a folder. Special tokens get the first ids, in the order given; each digit is a token.",
+        "Learns a byte-level BPE vocabulary and writes tokenizer.json and\n"
+        "tokenizer_config.json, which Hugging Face tokenizers reads too. FILE is text,\n"
+        ".jsonl, .gz or .zst of either, or a folder. Special tokens get the first ids, in\n"
+        "the order given; each digit is a token.",
         2, 1 << 20, options};
     struct mk_error err = {0};
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);

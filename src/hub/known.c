@@ -14,7 +14,7 @@ static const struct hub_known known[] = {
     {"deepseek-r1-distill-llama-8b", "hf:deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "MIT", NULL,
      "16 GB"},
     {"deepseek-v2-lite-chat", "hf:deepseek-ai/DeepSeek-V2-Lite-Chat", "DeepSeek", NULL,
-     "latent attention and experts, 16B parameters, 31 GB"},
+     "latent attention, experts, 31 GB"},
     {"deepseek-v3", "hf:deepseek-ai/DeepSeek-V3-0324", "MIT", NULL, "671B parameters, FP8, 690 GB"},
     {"deepseek-r1", "hf:deepseek-ai/DeepSeek-R1-0528", "MIT", NULL, "671B parameters, FP8, 690 GB"},
 };
