@@ -87,6 +87,8 @@ struct vocab_json {
     bool left_template;       /* the chat template is no UTF-8 */
 };
 int vocab_to_json(const struct vocab *v, struct vocab_json *out, struct mk_error *err);
+/* Into a folder that is there; tokenizer.json last: with it the two are whole. */
+int vocab_json_write(const struct vocab_json *j, const char *dir, struct mk_error *err);
 void vocab_json_release(struct vocab_json *j);
 void vocab_release(struct vocab *v);
 /* SHA-256 of all that decides which ids a text gets: tokens, merges, patterns. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/map_file.h"
 #include "formats/vocab.h"
 
 static const char block[] = "\xE2\x96\x81"; /* U+2581, the visible space of SentencePiece */
@@ -393,9 +394,17 @@ static json_t *make_config(const struct json_writer *w, bool *left_template)
 
 static int dump(json_t *value, char **out, struct mk_error *err)
 {
-    *out = value ? json_dumps(value, JSON_INDENT(2)) : NULL;
+    char *text = value ? json_dumps(value, JSON_INDENT(2)) : NULL;
+    size_t n = text ? strlen(text) : 0;
+
     json_decref(value);
-    return *out ? 0 : mk_error_memory(err, 1);
+    *out = text ? realloc(text, n + 2) : NULL;
+    if (!*out) {
+        free(text);
+        return mk_error_memory(err, n + 2);
+    }
+    memcpy(*out + n, "\n", 2);
+    return 0;
 }
 
 static int write_both(struct json_writer *w, struct vocab_json *out, struct mk_error *err)
@@ -429,6 +438,23 @@ int vocab_to_json(const struct vocab *v, struct vocab_json *out, struct mk_error
     if (rc)
         vocab_json_release(out);
     return rc;
+}
+
+static int put_file(const char *dir, const char *name, const char *text, struct mk_error *err)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+
+    if (n < 0 || (size_t)n >= sizeof path)
+        return mk_error_set(err, MK_ELIMIT, "%.100s...: the path is too long", dir);
+    return write_file(path, text, strlen(text), err);
+}
+
+int vocab_json_write(const struct vocab_json *j, const char *dir, struct mk_error *err)
+{
+    int rc = put_file(dir, "tokenizer_config.json", j->config, err);
+
+    return rc ? rc : put_file(dir, "tokenizer.json", j->tokenizer, err);
 }
 
 void vocab_json_release(struct vocab_json *j)

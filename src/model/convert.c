@@ -418,25 +418,18 @@ static int copy_file(struct job *j, const char *name, struct mk_error *err)
     return rc;
 }
 
-static int write_text(struct job *j, const char *name, const char *text, struct mk_error *err)
-{
-    char path[4096];
-
-    snprintf(path, sizeof path, "%s/%s", j->to, name);
-    return write_file(path, text, strlen(text), err);
-}
-
 static int write_config(struct job *j, struct mk_error *err)
 {
     const char *compute = j->o->to == MK_F32   ? "float32"
                           : j->o->to == MK_F16 ? "float16"
                                                : "bfloat16";
-    char *json;
+    char path[4096], *json;
     int rc;
 
     if (arch_to_hf(&j->plan.arch, compute, &json, err))
         return err->code;
-    rc = write_text(j, "config.json", json, err);
+    snprintf(path, sizeof path, "%s/config.json", j->to);
+    rc = write_file(path, json, strlen(json), err);
     free(json);
     return rc;
 }
@@ -462,15 +455,6 @@ static int spell_tokenizer(struct job *j, struct mk_error *err)
     return 0;
 }
 
-static int write_tokenizer(struct job *j, struct mk_error *err)
-{
-    if (!j->tokenizer.tokenizer)
-        return 0;
-    if (write_text(j, "tokenizer_config.json", j->tokenizer.config, err))
-        return err->code;
-    return write_text(j, "tokenizer.json", j->tokenizer.tokenizer, err);
-}
-
 /* What a folder holds besides weights; config.json, which makes it a model, comes last. */
 static int copy_companions(struct job *j, struct mk_error *err)
 {
@@ -480,7 +464,7 @@ static int copy_companions(struct job *j, struct mk_error *err)
         "merges.txt",          "tokenizer.model",       "generation_config.json"};
 
     if (j->from->is_gguf)
-        return write_tokenizer(j, err);
+        return j->tokenizer.tokenizer ? vocab_json_write(&j->tokenizer, j->to, err) : 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (copy_file(j, names[i], err))
             return err->code;

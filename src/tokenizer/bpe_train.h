@@ -50,11 +50,11 @@ int bpe_trainer_add(struct bpe_trainer *t, const char *text, size_t n, struct mk
 /* Once. */
 int bpe_trainer_run(struct bpe_trainer *t, struct mk_error *err);
 struct bpe_train_report bpe_trainer_report(const struct bpe_trainer *t);
-/* After bpe_trainer_run: tokenizer.json and tokenizer_config.json as texts. */
-struct buf;
-int bpe_trainer_json(const struct bpe_trainer *t, struct buf *json, struct buf *config,
-                     struct mk_error *err);
-/* The two as files of the folder `dir`, which is made when it is not there. */
+/* After bpe_trainer_run: what was learned; borrows names of special tokens. */
+struct vocab;
+int bpe_trainer_vocab(const struct bpe_trainer *t, struct vocab *v, struct mk_error *err);
+/* That as tokenizer.json and tokenizer_config.json of the folder `dir`, which is made when it is
+ * not there. */
 int bpe_trainer_write(const struct bpe_trainer *t, const char *dir, struct mk_error *err);
 
 #endif
