@@ -1,8 +1,8 @@
 /* tokenizer_json_fuzz.c: tokenizer.json and tokenizer_config.json from anyone, text from anyone.
  *
  * The input is up to three parts with NUL bytes between them: tokenizer.json, the configuration,
- * the text. What loads must encode the text to ids of its vocabulary, and those decode to sound
- * UTF-8. */
+ * the text. What loads must encode the text to ids of its vocabulary, those decode to sound UTF-8,
+ * and written again it must give the same ids. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +48,33 @@ static void encode_text(const struct tokenizer *t, const char *text, size_t n, b
     ids_release(&ids);
 }
 
+/* The file that is written of a vocabulary makes the same ids. */
+static void write_and_read(const struct tokenizer *t, const char *text, size_t n)
+{
+    struct mk_error err = {0};
+    struct tokenizer *again;
+    struct vocab_json json;
+    struct vocab v;
+
+    if (vocab_to_json(tokenizer_vocab(t), &json, &err) ||
+        vocab_from_texts(&v, "written", json.tokenizer, strlen(json.tokenizer), json.config,
+                         strlen(json.config), &err) ||
+        tokenizer_create(&again, &v, &err))
+        abort();
+    for (int specials = 0; specials < 2; specials++) {
+        struct ids a = {0}, b = {0};
+
+        if (!tokenizer_encode(t, text, n, specials, &a, &err) &&
+            (tokenizer_encode(again, text, n, specials, &b, &err) || a.n != b.n ||
+             (a.n && memcmp(a.data, b.data, a.n * sizeof *a.data))))
+            abort();
+        ids_release(&a);
+        ids_release(&b);
+    }
+    tokenizer_free(again);
+    vocab_json_release(&json);
+}
+
 /* The part up to the next NUL; *data moves behind it. */
 static size_t take_part(const char **data, size_t *left)
 {
@@ -79,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     encode_text(t, text, left, true);
     encode_text(t, text, left, false);
+    write_and_read(t, text, left);
     tokenizer_free(t);
     return 0;
 }

@@ -122,6 +122,15 @@ int vocab_byte_value(struct vocab_text t)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+bool vocab_is_pad_name(struct vocab_text t, int32_t id)
+{
+    char begin[16];
+    size_t n = (size_t)snprintf(begin, sizeof begin, "[PAD%d", id);
+
+    return t.n > n && !memcmp(t.data, begin, n) && t.data[t.n - 1] == ']' &&
+           (t.n == n + 1 || t.data[n] == '.');
+}
+
 int32_t vocab_search(const struct vocab *v, const char *text, size_t n)
 {
     for (int32_t i = 0; i < v->n_tokens; i++)

@@ -27,6 +27,9 @@ int vocab_use_pre_name(struct vocab *v, const struct pre_row *row, struct mk_err
 int vocab_finish(struct vocab *v, struct mk_error *err);
 /* Adds what tokenizer_config.json says. */
 int vocab_read_config(struct vocab *v, const char *json, size_t bytes, struct mk_error *err);
+/* "[PAD7]", or "[PAD7.1]" where another token is called so: what the writers call token 7 when it
+ * has no text. */
+bool vocab_is_pad_name(struct vocab_text t, int32_t id);
 /* -1 when no token has this text. Linear: for the few names of a configuration. */
 int32_t vocab_search(const struct vocab *v, const char *text, size_t n);
 

@@ -415,6 +415,9 @@ static int read_tokens(struct vocab *v, const json_t *root, struct mk_error *err
         v->unk_id = (int32_t)json_integer_value(unk);
         v->unk_fallback = true;
     }
+    for (int32_t i = 0; i < v->n_tokens; i++) /* no text of its own */
+        if (v->kinds[i] == TOKEN_NORMAL && vocab_is_pad_name(v->texts[i], i))
+            v->kinds[i] = TOKEN_UNUSED;
     for (int32_t i = 0; v->byte_fallback && i < v->n_tokens; i++)
         if (v->kinds[i] == TOKEN_NORMAL && vocab_byte_value(v->texts[i]) >= 0)
             v->kinds[i] = TOKEN_BYTE;

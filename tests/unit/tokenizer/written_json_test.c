@@ -313,6 +313,9 @@ static void texts_json_cannot_hold_keep_their_place_under_another_name(void **st
         assert_int_equal(w.texts[i].n, strlen(want[i]));
         assert_memory_equal(w.texts[i].data, want[i], strlen(want[i]));
     }
+    assert_int_equal(w.kinds[5], TOKEN_UNUSED); /* for a GGUF made of it */
+    assert_int_equal(w.kinds[6], TOKEN_UNUSED);
+    assert_int_equal(w.kinds[7], TOKEN_NORMAL);
     assert_int_equal(w.bos_id, 3);
     assert_int_equal(w.eos_id, 4);
     assert_int_equal(w.n_merges, 1);
