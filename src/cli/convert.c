@@ -37,8 +37,7 @@ static void print_report(const struct convert_report *r)
         printf("The tokenizer is left out; put the model's tokenizer.json into the folder:\n%s.\n",
                r->left_tokenizer.text);
     if (r->n_unnamed)
-        printf("%" PRId32 " tokens are called [PADn] in tokenizer.json:\n"
-               "their texts are no UTF-8, or those of other tokens.\n",
+        printf("Tokens called [PADn], as their texts are no UTF-8 or another's: %" PRId32 ".\n",
                r->n_unnamed);
     if (r->left_template)
         puts("The chat template is left out: it is no UTF-8.");

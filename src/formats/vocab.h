@@ -100,7 +100,8 @@ bool vocab_is_control(const struct vocab *v, int32_t id);
 /* Whether plain text may become this token through merging. */
 bool vocab_is_piece(const struct vocab *v, int32_t id);
 /* Of a vocabulary with scores: every way to put a piece together from two others, the best score
- * first, of one piece the longest left part first. *list is the caller's to free. */
+ * first, of one piece the longest left part first. *list is the caller's to free. MK_ELIMIT when
+ * there are over 16 million. */
 struct vocab_way { int32_t left, right, id; };
 int vocab_ways(const struct vocab *v, struct vocab_way **list, int64_t *n, struct mk_error *err);
 /* 0..255 for "<0xHH>", else -1. No sign, no space, two digits: strtol would take "<0x-1>". */

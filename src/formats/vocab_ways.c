@@ -9,6 +9,9 @@
 
 #include "formats/vocab.h"
 
+/* Half a million follow from a vocabulary of 256,000. */
+#define MAX_WAYS (1 << 24)
+
 struct piece { struct vocab_text text; int32_t id; };
 
 /* Pieces in the order of their bytes, no two alike; `bytes` holds the texts if turned around. */
@@ -111,6 +114,11 @@ static void find_prefixes(const struct index *x, const char *text, uint32_t n, i
 
 static int append(struct ways *w, struct vocab_way way, struct mk_error *err)
 {
+    if (w->n == MAX_WAYS)
+        return mk_error_set(err, MK_ELIMIT,
+                            "%s: over %d merges follow from the scores; no trained vocabulary has "
+                            "so many, download the file again",
+                            w->v->name, MAX_WAYS);
     if (w->n == w->capacity) {
         int64_t capacity = w->capacity ? 2 * w->capacity : 1024;
         struct vocab_way *list = realloc(w->list, (size_t)capacity * sizeof *list);

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 
 import pytest
 
@@ -51,6 +52,23 @@ def test_a_gguf_becomes_a_folder_with_its_tokenizer(minke, tmp_path, name):
     text = "<bos>Hello,  world 1984! \u00e9\u4f60 \U0001f99c\n<eos>"
     ids = ids_of(minke, gguf, text)
     assert len(ids) > 10 and ids_of(minke, folder, text) == ids
+
+
+def test_a_token_that_json_cannot_hold_is_said(minke, tmp_path):
+    """One token of two bytes becomes two that are no UTF-8."""
+    data = (ROOT / "tests/golden/gguf/llama3.gguf").read_bytes()
+    token = struct.pack("<Q", 2) + "\u0122".encode()
+    assert data.count(token) == 1
+    broken, folder = tmp_path / "broken.gguf", tmp_path / "folder"
+    broken.write_bytes(data.replace(token, struct.pack("<Q", 2) + b"\xff\xfe"))
+    done = minke("convert", broken, folder)
+    assert done.returncode == 0, done.stderr
+    assert "[PADn]" in done.stdout and ": 1." in done.stdout
+    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (name,) = [name for name in vocab if name.startswith("[PAD")]
+    assert name == f"[PAD{vocab[name]}]"
+    assert ids_of(minke, folder, "<bos>Hello") == ids_of(minke, ROOT / "tests/golden/gguf/llama3.gguf",
+                                                         "<bos>Hello")
 
 
 def test_a_folder_is_bf16_unless_asked(minke, tmp_path):
