@@ -14,7 +14,7 @@ struct backward {
     struct params *p;
     const float *rope_back; /* [t, n_pairs, 2] the step's angles, negated */
     const struct balance_options *balance;
-    double balance_loss;
+    double *balance_loss;   /* [n_layers + n_mtp] or NULL */
     int64_t *expert_tokens; /* [.., n_experts] or NULL */
 };
 
@@ -65,8 +65,8 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
                     const struct swiglu_saved *saved, const float *dout, float *dx,
                     struct mk_error *err);
 /* dweight [t, used] of the chosen experts, and the balance losses -> dlogits [t, e]. */
-int router_backward(struct backward *b, const struct moe_saved *saved, const float *dweight,
-                    float *dlogits, struct mk_error *err);
+int router_backward(struct backward *b, int32_t layer, const struct moe_saved *saved,
+                    const float *dweight, float *dlogits, struct mk_error *err);
 
 /* All sequences' attention; rows, out, dout, dq, drows as struct attend_backward_seq, strides equal
  * to the widths. drows is cleared first. */

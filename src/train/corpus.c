@@ -8,6 +8,7 @@ struct source {
     int64_t *first;                /* [n_shards + 1] number of a shard's first document */
     int n_shards;                  /* open ones */
     struct packing packing;
+    int64_t first_sequence;        /* of the share that is read */
 };
 
 struct corpus {
@@ -52,11 +53,29 @@ static int pack(struct source *s, int32_t length, struct mk_error *err)
     return rc;
 }
 
+/* At least one sequence; a source that is empty anyway is mixture_check's to refuse. */
+static int take_share(struct source *s, const struct corpus_source *from, int64_t *n,
+                      struct mk_error *err)
+{
+    double all = (double)s->packing.n_sequences, end = from->end == 0 ? 1 : from->end;
+    int64_t last = end >= 1 ? s->packing.n_sequences : (int64_t)(end * all);
+
+    s->first_sequence = (int64_t)(from->begin * all);
+    *n = last - s->first_sequence;
+    if (from->begin >= 0 && end <= 1 && (*n > 0 || s->packing.n_sequences == 0))
+        return 0;
+    return mk_error_set(err, MK_EINVAL,
+                        "source %s: no sequence in %g to %g of its %lld: give it more text or a "
+                        "larger share",
+                        from->name, from->begin, end, (long long)s->packing.n_sequences);
+}
+
 static int open_source(struct corpus *c, int i, const struct corpus_options *o,
                        struct mk_error *err)
 {
     const struct corpus_source *from = &o->sources[i];
     struct mixture_source *m = &c->mixture.sources[i];
+    int64_t n;
 
     if (from->n_shards < 1 || from->n_points < 1 || from->n_points > MIXTURE_MAX_POINTS)
         return mk_error_set(err, MK_EINVAL,
@@ -66,9 +85,10 @@ static int open_source(struct corpus *c, int i, const struct corpus_options *o,
     if (open_shards(&c->sources[i], from, o->key, err) ||
         pack(&c->sources[i], o->length, err))
         return mk_error_wrap(err, "source %s", from->name);
-    *m = (struct mixture_source){.name = from->name,
-                                 .n_sequences = c->sources[i].packing.n_sequences,
-                                 .n_points = from->n_points};
+    if (take_share(&c->sources[i], from, &n, err))
+        return err->code;
+    *m = (struct mixture_source){
+        .name = from->name, .n_sequences = n, .n_points = from->n_points};
     for (int k = 0; k < from->n_points; k++)
         m->points[k] = from->points[k];
     return 0;
@@ -158,6 +178,7 @@ struct corpus_sequence corpus_next(struct corpus *c)
     struct corpus_sequence out = {
         .source = d.source, .epoch = d.epoch, .fragments = c->fragments};
 
+    d.sequence += s->first_sequence;
     for (int64_t i = p->first[d.sequence]; i < p->first[d.sequence + 1]; i++) {
         const struct fragment *f = &p->fragments[i];
         int k = shard_of(s, f->document);

@@ -16,6 +16,9 @@ struct corpus_source {
     int n_shards;
     int n_points;                      /* weights over tokens, see mixture.h */
     struct mixture_point points[MIXTURE_MAX_POINTS];
+    /* The share of its sequences that is read, in the order of packing: 0 and 0.9 for training, 0.9
+     * and 1 for validation. `end` 0: to the last. */
+    double begin, end;
 };
 
 struct corpus_options {

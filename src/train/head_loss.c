@@ -107,7 +107,6 @@ int head_loss(struct head_loss *h, struct mk_error *err)
     int32_t v = s->m->arch.n_vocab;
     struct chunk c;
 
-    h->loss = 0;
     h->n_targets = 0;
     if (take_chunk(h, &c, err))
         return err->code;

@@ -15,7 +15,7 @@ struct head_loss {
     bool train;
     float *dnormed; /* [t, d_model] += when train */
     /* Results: */
-    double loss; /* sum of weight x nats */
+    double loss; /* += weight x nats of every target */
     int64_t n_targets;
 };
 int head_loss(struct head_loss *h, struct mk_error *err);

@@ -180,7 +180,7 @@ int moe_backward(struct backward *b, int32_t layer, const struct block_saved *sa
         ones[i] = 1;
     s->c->k->combine(s->c, dx, d, dx_rows, d, moe->routing.row, ones, s->n_rows, a->n_experts_used,
                      (int32_t)d);
-    if (router_backward(b, moe, g.dweight, dlogits, err))
+    if (router_backward(b, layer, moe, g.dweight, dlogits, err))
         return err->code;
     router = (struct linear){.p = params_get(b->p, W_ROUTER, layer, 0),
                              .n_rows = s->n_rows,

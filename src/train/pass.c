@@ -362,14 +362,14 @@ static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
             memset(pl->dnormed, 0, (size_t)pl->s.n_rows * (size_t)d * sizeof *pl->dnormed);
             h.dnormed = pl->dnormed;
         }
+        h.loss = i == 0 ? r->loss : r->mtp_loss[i - 1];
         if (head_loss(&h, err))
             return err->code;
-        if (i == 0) {
+        if (i == 0)
             r->loss = h.loss;
-            r->n_targets = h.n_targets;
-        } else {
+        else
             r->mtp_loss[i - 1] = h.loss;
-        }
+        r->n_targets += i == 0 ? h.n_targets : 0;
     }
     return 0;
 }
@@ -400,24 +400,22 @@ int pass_run(const struct model *m, struct params *p, struct compute *c, struct 
                       .o = o,
                       .n_places = 1 + m->n_mtp,
                       .n_seqs = n_seqs,
-                      .back = {.p = p, .balance = &o->balance, .expert_tokens = r->expert_tokens}};
-    int64_t *expert_tokens = r->expert_tokens;
+                      .back = {.p = p,
+                               .balance = &o->balance,
+                               .balance_loss = r->balance_loss,
+                               .expert_tokens = r->expert_tokens}};
 
     if (check(m, p, o, n_seqs, err))
         return err->code;
     arena_reset(memory);
-    *r = (struct pass_result){.expert_tokens = expert_tokens};
     if (arena_take(memory, &ps.places, (size_t)ps.n_places, sizeof *ps.places, err) ||
         forward(&ps, seqs, err) || losses(&ps, r, err))
         return err->code;
-    r->n_rows = ps.places[0].s.n_rows;
+    r->n_rows += ps.places[0].s.n_rows;
     if (o->forward_only)
         return 0;
     for (int32_t i = ps.n_places - 1; i > 0; i--)
         if (mtp_backward(&ps, i, err))
             return err->code;
-    if (trunk_backward(&ps, err))
-        return err->code;
-    r->balance_loss = ps.back.balance_loss;
-    return 0;
+    return trunk_backward(&ps, err);
 }

@@ -34,15 +34,17 @@ struct pass_options {
     const int32_t *forced_experts;
 };
 
+/* A pass adds to what is there, sequence by sequence: the sums of a step do not depend on how it is
+ * cut either. Start from zero. */
 struct pass_result {
     double loss;                     /* sum of weight x nats over all targets */
     double mtp_loss[MK_MAX_STREAMS]; /* the same of each MTP block */
-    double balance_loss;             /* as it counts in the objective, all layers */
     int64_t n_targets, n_rows;
-    int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] or NULL: choices are added to it */
+    double *balance_loss;   /* [n_layers + n_mtp] or NULL: as it counts in the objective */
+    int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] or NULL: choices */
 };
 
-/* `m` is params_pack's. memory is reset. r->expert_tokens is the caller's. */
+/* `m` is params_pack's. memory is reset. Arrays of r are the caller's. */
 int pass_run(const struct model *m, struct params *p, struct compute *c, struct arena *memory,
              const struct train_seq *seqs, int32_t n_seqs, const struct pass_options *o,
              struct pass_result *r, struct mk_error *err);

@@ -70,7 +70,7 @@ struct balance_room {
 };
 
 /* One sequence: its share of the loss, then its rows. */
-static void sequence(struct backward *b, const struct moe_saved *saved, int32_t i,
+static void sequence(struct backward *b, int32_t layer, const struct moe_saved *saved, int32_t i,
                      const float *scores, const struct balance_room *room, const float *dweight,
                      float *dlogits)
 {
@@ -83,8 +83,8 @@ static void sequence(struct backward *b, const struct moe_saved *saved, int32_t 
         balance_coefficients(o, a, scores + first * a->n_experts,
                              saved->routing.index + first * used, n, room->coef, room->mean,
                              room->scratch);
-        for (int32_t e = 0; e < a->n_experts; e++)
-            b->balance_loss += o->token_scale * (double)n * room->coef[e] * room->mean[e];
+        for (int32_t e = 0; e < a->n_experts && b->balance_loss; e++)
+            b->balance_loss[layer] += o->token_scale * (double)n * room->coef[e] * room->mean[e];
     }
     for (int64_t t = first; t < first + n; t++) {
         const float *s = scores + t * a->n_experts;
@@ -97,8 +97,8 @@ static void sequence(struct backward *b, const struct moe_saved *saved, int32_t 
     }
 }
 
-int router_backward(struct backward *b, const struct moe_saved *saved, const float *dweight,
-                    float *dlogits, struct mk_error *err)
+int router_backward(struct backward *b, int32_t layer, const struct moe_saved *saved,
+                    const float *dweight, float *dlogits, struct mk_error *err)
 {
     struct step *s = b->s;
     const struct arch *a = &s->m->arch;
@@ -114,7 +114,7 @@ int router_backward(struct backward *b, const struct moe_saved *saved, const flo
     for (int64_t t = 0; t < s->n_rows; t++)
         router_scores(a, saved->logits + t * a->n_experts, scores + t * a->n_experts);
     for (int32_t i = 0; i < s->n_seqs; i++)
-        sequence(b, saved, i, scores, &room, dweight, dlogits);
+        sequence(b, layer, saved, i, scores, &room, dweight, dlogits);
     arena_rewind(s->memory, mark);
     return 0;
 }

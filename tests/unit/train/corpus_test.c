@@ -127,6 +127,40 @@ static void a_resumed_corpus_goes_on_as_before(void **state)
     corpus_close(resumed);
 }
 
+/* Tokens of one epoch of source a, from share `begin` to `end`. */
+static int64_t count_share(const struct files *f, double begin, double end, int *counts)
+{
+    struct corpus_source source = {.name = "a", .shards = f->list, .n_shards = N_SHARDS,
+                                   .n_points = 1, .points = {{0, 1}}, .begin = begin, .end = end};
+    struct corpus_options o = {.sources = &source, .n_sources = 1, .length = LENGTH};
+    struct mk_error err = {0};
+    int64_t n = 0;
+    struct corpus *c;
+
+    if (corpus_open(&c, &o, &err))
+        fail_msg("%s", err.text);
+    for (int64_t i = 0; i < corpus_mixture(c)->sources[0].n_sequences; i++) {
+        struct corpus_sequence s = corpus_next(c);
+
+        n += s.n_tokens;
+        for (int32_t j = 0; j < s.n_fragments; j++)
+            counts[s.fragments[j].ids[0]] += s.fragments[j].n;
+    }
+    corpus_close(c);
+    return n;
+}
+
+static void shares_of_a_source_have_nothing_in_common_and_leave_nothing_out(void **state)
+{
+    int all[3000] = {0}, parts[3000] = {0};
+    int64_t n = count_share(*state, 0, 0, all);
+    int64_t first = count_share(*state, 0, 0.7, parts);
+
+    assert_true(first > 0 && first < n);
+    assert_int_equal(first + count_share(*state, 0.7, 1, parts), n);
+    assert_memory_equal(all, parts, sizeof all);
+}
+
 static void sources_that_cannot_be_read_are_named(void **state)
 {
     const struct files *f = *state;
@@ -153,6 +187,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_epoch_holds_every_token_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_resumed_corpus_goes_on_as_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            shares_of_a_source_have_nothing_in_common_and_leave_nothing_out, setup, teardown),
         cmocka_unit_test_setup_teardown(sources_that_cannot_be_read_are_named, setup, teardown),
     };
 

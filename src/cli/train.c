@@ -1,0 +1,91 @@
+/* train.c: minke train: a recipe becomes a run. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/train_run.h"
+
+static void tell(void *user, const char *text)
+{
+    const struct train_run *run = user;
+
+    if (!run->quiet)
+        fprintf(stderr, "%s\n", text);
+}
+
+/* "recipes/tiny.yaml" -> "recipes" and "tiny". */
+static int split_path(const char *path, char base[TRAIN_PATH], char name[TRAIN_PATH],
+                      struct mk_error *err)
+{
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    const char *dot = strrchr(file, '.');
+    size_t n = dot && dot > file ? (size_t)(dot - file) : strlen(file);
+
+    if (strlen(path) >= TRAIN_PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
+    snprintf(base, TRAIN_PATH, "%.*s", slash ? (int)(slash - path) : 0, path);
+    snprintf(name, TRAIN_PATH, "%.*s", (int)n, file);
+    return 0;
+}
+
+static int train(struct train_run *run, const char *path, const struct cli_list *sets,
+                 struct mk_error *err)
+{
+    char base[TRAIN_PATH], name[TRAIN_PATH];
+    struct recipe recipe;
+    int code;
+
+    if (split_path(path, base, name, err) || recipe_read(&recipe, path, sets->items, sets->n, err))
+        return err->code;
+    run->recipe = &recipe;
+    run->base = base;
+    run->data.say = tell;
+    run->data.user = run;
+    run->terminal = isatty(STDERR_FILENO);
+    if (snprintf(run->folder, sizeof run->folder, *recipe.out ? "%s" : "runs/%s",
+                 *recipe.out ? recipe.out : name) >= (int)sizeof run->folder)
+        code = mk_error_set(err, MK_ELIMIT, "%s: the path is too long", recipe.out);
+    else
+        code = train_run(run, err);
+    if (!code)
+        printf("%s/checkpoints/step-%06lld\n", run->folder, (long long)run->last_saved);
+    recipe_release(&recipe);
+    return code;
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct train_run run = {0};
+    struct cli_list sets = {0};
+    const struct cli_option options[] = {
+        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over the recipe, e.g. optimizer.lr=1e-3", 0, 0,
+         NULL},
+        {"resume", 'r', CLI_FLAG, &run.resume, NULL, "go on after the last checkpoint", 0, 0, NULL},
+        {"cpu", 0, CLI_STRING, &run.cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0,
+         NULL},
+        {"quiet", 'q', CLI_FLAG, &run.quiet, NULL, "no progress", 0, 0, NULL},
+        {0}};
+    const struct cli_syntax syntax = {
+        .command = "train",
+        .arguments = "RECIPE.yaml",
+        .about = "Trains a model as a recipe says, into a run folder: runs/ and the recipe's name\n"
+                 "unless it names one. Ctrl-C saves a checkpoint; --resume goes on to the bit.\n"
+                 "docs/training.md lists every key of a recipe.\n\n"
+                 "example: minke train recipes/shakespeare.yaml --set train.tokens=1M",
+        .min_args = 1,
+        .max_args = 1,
+        .options = options};
+    struct mk_error err;
+    int n, status = cli_parse(&syntax, argc, argv, &n);
+
+    if (status != CLI_RUN)
+        return status;
+    status = train(&run, argv[1], &sets, &err);
+    if (status == MK_ECANCELLED) {
+        cli_fail(&err);
+        return 130;
+    }
+    return status ? cli_fail(&err) : 0;
+}

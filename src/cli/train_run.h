@@ -1,0 +1,54 @@
+/* train_run.h: one training run in its folder. Parts of `minke train`.
+ *
+ *   RUN/recipe.yaml            every key with the value it has
+ *   RUN/metrics.jsonl          a line a step; nothing in it depends on the clock
+ *   RUN/timing.jsonl           tokens a second
+ *   RUN/checkpoints/step-N/    a model that anything of the Hugging Face family loads, and the
+ * state RUN/samples/step-N.txt     what the model wrote RUN/tokenizer/, RUN/data/  what was made
+ * from the texts */
+#ifndef MK_CLI_TRAIN_RUN_H
+#define MK_CLI_TRAIN_RUN_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+#include "runs/metrics.h"
+#include "train/prepare.h"
+#include "train/trainer.h"
+
+#define TRAIN_PATH 4096
+
+struct train_run {
+    const struct recipe *recipe;
+    const char *base; /* folder of the recipe */
+    const char *cpu;
+    bool resume, quiet;
+    char folder[TRAIN_PATH];
+    struct compute compute;
+    struct prepared data;
+    struct trainer trainer;
+    struct metrics metrics, timing;
+    int64_t last_saved; /* step of the last checkpoint, 0: none */
+    /* For the progress line. */
+    bool terminal;
+    double begun_ms, shown_ms, valid;
+    int64_t begun_tokens;
+};
+
+/* Until the recipe's tokens are seen, or Ctrl-C. Returns 0, MK_ECANCELLED after Ctrl-C (the run can
+ * be resumed), or another error; the last checkpoint stays whatever happens. */
+int train_run(struct train_run *run, struct mk_error *err);
+
+/* ---- Parts ---------------------------------------------------------------------------------- */
+
+/* A line of metrics.jsonl and one of timing.jsonl; has_valid: `valid` is of this step. before: the
+ * mixture's counters in front of the step. */
+int train_write_metrics(struct train_run *run, const struct step_report *r,
+                        const struct mixture_state *before, bool has_valid, double step_ms,
+                        struct mk_error *err);
+/* The line on a terminal; in a pipe a line every so often. */
+void train_show(struct train_run *run, const struct step_report *r, bool last);
+/* RUN/samples/step-N.txt */
+int train_sample(struct train_run *run, struct mk_error *err);
+
+#endif

@@ -1,0 +1,24 @@
+/* batch.h: the sequences of one step, drawn from a corpus: every fragment of a packed sequence is a
+ * sequence of its own, since it must not see its neighbours. */
+#ifndef MK_TRAIN_BATCH_H
+#define MK_TRAIN_BATCH_H
+
+#include "train/corpus.h"
+#include "train/pass.h"
+
+struct batch {
+    struct train_seq *seqs; /* [n_seqs] with losses to be filled in */
+    int32_t *source;        /* [n_seqs] of the corpus */
+    int32_t n_seqs;
+    int64_t n_tokens, n_targets;
+};
+
+/* n_sequences of the corpus; memory is the caller's, and outlives the batch. */
+int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct arena *memory,
+               struct mk_error *err);
+/* Tells the corpus what was learned from each source. */
+void batch_count(const struct batch *b, struct corpus *c);
+/* How many sequences from `first` on have at most `tokens` tokens together; at least one. */
+int32_t batch_cut(const struct batch *b, int32_t first, int64_t tokens);
+
+#endif

@@ -1,0 +1,418 @@
+/* prepare.c: weights, then vocabulary, then data. */
+#include "train/prepare.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/map_file.h"
+#include "tokenizer/bpe_train.h"
+
+#define PATH 4096
+#define MAX_SHARDS 4096 /* of one source */
+
+/* Everything the steps share. */
+struct job {
+    struct prepared *p;
+    const struct recipe *r;
+    const char *base, *run;
+    struct exec *ex;
+};
+
+static void say(const struct job *j, const char *what, const char *name)
+{
+    char text[PATH + 100];
+
+    snprintf(text, sizeof text, "%s %s", what, name);
+    if (j->p->say)
+        j->p->say(j->p->user, text);
+}
+
+static int join(char out[PATH], const char *base, const char *path, struct mk_error *err)
+{
+    int n = *path == '/' || !*base ? snprintf(out, PATH, "%s", path)
+                                   : snprintf(out, PATH, "%s/%s", base, path);
+
+    return n < PATH ? 0 : mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
+}
+
+static bool is_file(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
+static int make_folder(const char *path, struct mk_error *err)
+{
+    if (mkdir(path, 0777) && errno != EEXIST)
+        return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", path, strerror(errno));
+    return 0;
+}
+
+/* ---- Weights -------------------------------------------------------------------------------- */
+
+static int read_model(struct job *j, const char *path, struct mk_error *err)
+{
+    struct model_file file;
+    int code;
+
+    if (model_file_open(&file, path, err))
+        return err->code;
+    code = params_read(&j->p->params, &file, j->r->model.mtp_weight > 0, err);
+    model_file_release(&file);
+    return code;
+}
+
+/* config.json alone, of any name. */
+static int new_model(struct job *j, struct mk_error *err)
+{
+    char path[PATH];
+    struct map_file m;
+    struct arch a;
+    int code;
+
+    if (join(path, j->base, j->r->model.config, err) || map_file_open(&m, path, err))
+        return err->code;
+    code = arch_from_hf_text(&a, path, (const char *)m.data, m.bytes, err);
+    map_file_close(&m);
+    if (code)
+        return code;
+    if (j->r->model.mtp_weight == 0)
+        a.n_mtp = 0;
+    if (params_init(&j->p->params, &a, err))
+        return err->code;
+    params_randomise(&j->p->params, (uint64_t)j->r->seed, j->r->model.init_std);
+    return 0;
+}
+
+static int weights(struct job *j, const char *resume, struct mk_error *err)
+{
+    char path[PATH];
+
+    if (resume)
+        return read_model(j, resume, err);
+    if (*j->r->model.config)
+        return new_model(j, err);
+    if (join(path, j->base, j->r->model.from, err))
+        return err->code;
+    say(j, "reading", path);
+    return read_model(j, path, err);
+}
+
+/* ---- Vocabulary ----------------------------------------------------------------------------- */
+
+static int learn_source(struct bpe_trainer *t, const char *path, const char *field,
+                        struct mk_error *err)
+{
+    struct text_source_options o = text_source_defaults();
+    struct text_document d;
+    struct text_source *s;
+    bool more = true;
+    int code;
+
+    o.field = field;
+    if (text_source_open(&s, path, &o, err))
+        return err->code;
+    while (!(code = text_source_next(s, &d, &more, err)) && more) {
+        if (d.text)
+            code = bpe_trainer_add(t, d.text, d.n, err);
+        for (size_t i = 0; i < d.n_messages && !code; i++)
+            code = bpe_trainer_add(t, d.messages[i].content, d.messages[i].n, err);
+        if (code)
+            break;
+    }
+    text_source_close(s);
+    return code;
+}
+
+static int learn(struct job *j, const char *dir, struct mk_error *err)
+{
+    struct bpe_train_options o = bpe_train_defaults();
+    struct bpe_trainer *t;
+    char path[PATH];
+    int code;
+
+    o.n_vocab = j->r->tokenizer.vocab ? (int32_t)j->r->tokenizer.vocab : j->p->params.arch.n_vocab;
+    say(j, "learning a vocabulary in", dir);
+    if (bpe_trainer_create(&t, &o, err))
+        return err->code;
+    code = 0;
+    for (int32_t i = 0; i < j->r->data.n_sources && !code; i++) {
+        code = join(path, j->base, j->r->data.sources[i].path, err);
+        if (!code)
+            code = learn_source(t, path, j->r->data.field, err);
+    }
+    if (!code)
+        code = bpe_trainer_run(t, err);
+    if (!code)
+        code = bpe_trainer_write(t, dir, err);
+    bpe_trainer_free(t);
+    return code;
+}
+
+/* A GGUF's vocabulary as files. */
+static int extract(const char *model, const char *dir, struct mk_error *err)
+{
+    struct model_file file;
+    struct vocab_json text = {0};
+    struct vocab v;
+    bool there;
+    int code;
+
+    if (model_file_open(&file, model, err))
+        return err->code;
+    code = model_file_vocab(&file, &v, &there, err);
+    if (!code && !there)
+        code = mk_error_set(err, MK_ENOTFOUND, "%s: has no tokenizer: name one in tokenizer.path",
+                            model);
+    if (!code) {
+        if (!(code = vocab_to_json(&v, &text, err)) && !(code = make_folder(dir, err)))
+            code = vocab_json_write(&text, dir, err);
+        vocab_json_release(&text);
+        vocab_release(&v);
+    }
+    model_file_release(&file);
+    return code;
+}
+
+/* Where the tokenizer is, after making it when it is not there. */
+static int find_tokenizer(struct job *j, struct mk_error *err)
+{
+    char *dir = j->p->tokenizer, own[PATH + 32], model[PATH], file[PATH + 64];
+
+    if (*j->r->tokenizer.path)
+        return join(dir, j->base, j->r->tokenizer.path, err);
+    snprintf(own, sizeof own, "%s/tokenizer", j->run);
+    snprintf(file, sizeof file, "%s/tokenizer.json", own);
+    if (strlen(own) >= PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", own);
+    memcpy(dir, own, strlen(own) + 1);
+    if (is_file(file))
+        return 0;
+    if (*j->r->model.config)
+        return learn(j, dir, err);
+    if (join(model, j->base, j->r->model.from, err))
+        return err->code;
+    snprintf(file, sizeof file, "%s/tokenizer.json", model);
+    if (!is_file(file))
+        return extract(model, dir, err);
+    memcpy(dir, model, strlen(model) + 1);
+    return 0;
+}
+
+static int vocabulary(struct job *j, struct token_shard_key *key, struct mk_error *err)
+{
+    struct vocab v;
+    int32_t n_model = j->p->params.arch.n_vocab, n;
+
+    if (find_tokenizer(j, err) || vocab_from_tokenizer_json(&v, j->p->tokenizer, err))
+        return err->code;
+    n = v.n_tokens;
+    if (n > n_model) {
+        vocab_release(&v);
+        return mk_error_set(err, MK_EINVAL,
+                            "%s has %d tokens, the model has room for %d: raise vocab_size in its "
+                            "config.json",
+                            j->p->tokenizer, n, n_model);
+    }
+    key->n_vocab = n;
+    if (vocab_fingerprint(&v, key->fingerprint, err)) {
+        vocab_release(&v);
+        return err->code;
+    }
+    return tokenizer_create(&j->p->vocabulary, &v, err);
+}
+
+/* ---- Data ----------------------------------------------------------------------------------- */
+
+/* Shards of one source in the order of their names. */
+struct shards {
+    char *paths[MAX_SHARDS];
+    int n;
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names that begin with `prefix`; "" takes all. */
+static int list_shards(struct shards *s, const char *dir, const char *prefix, struct mk_error *err)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        char path[PATH + 300];
+
+        if (!ends_with(e->d_name, ".tokens") || strncmp(e->d_name, prefix, strlen(prefix)) ||
+            s->n == MAX_SHARDS)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        s->paths[s->n] = strdup(path);
+        if (!s->paths[s->n++]) {
+            s->n--;
+            closedir(d);
+            return mk_error_memory(err, sizeof path);
+        }
+    }
+    if (d)
+        closedir(d);
+    qsort(s->paths, (size_t)s->n, sizeof *s->paths, by_name);
+    return 0;
+}
+
+static void shards_release(struct shards *s)
+{
+    for (int i = 0; i < s->n; i++)
+        free(s->paths[i]);
+    s->n = 0;
+}
+
+static void tell_dropped(struct job *j, const struct recipe_source *s,
+                         const struct data_build_report *r)
+{
+    char text[200];
+
+    for (int q = QUALITY_KEEP + 1; q < QUALITY_N; q++) {
+        if (!r->quality.n[q])
+            continue;
+        snprintf(text, sizeof text, "dropped %lld documents, %s,", (long long)r->quality.n[q],
+                 quality_name((enum quality)q));
+        say(j, text, s->name);
+    }
+}
+
+static int build(struct job *j, const struct recipe_source *s, const char *path, const char *dir,
+                 struct mk_error *err)
+{
+    struct data_build_options o = data_build_defaults(j->p->vocabulary);
+    struct data_build_report report;
+    char text[300];
+
+    o.name = s->name;
+    o.paths = &path;
+    o.n_paths = 1;
+    o.text.field = j->r->data.field;
+    o.filter = true;
+    if (!j->r->data.filter)
+        o.quality = (struct quality_options){0}; /* what is no UTF-8 is dropped in any case */
+    o.drop_copies = j->r->data.drop_copies;
+    o.fim_rate = j->r->data.fim;
+    o.seed = (uint64_t)j->r->seed;
+    say(j, "tokenising", path);
+    if (make_folder(dir, err) || data_build(j->p->vocabulary, &o, j->ex, dir, &report, err))
+        return err->code;
+    if (report.n_tokens < 1)
+        return mk_error_set(err, MK_EINVAL,
+                            "source %s: nothing to learn from in %s: %lld documents, %lld of them "
+                            "not UTF-8",
+                            s->name, path, (long long)report.read.n_documents,
+                            (long long)report.quality.n[QUALITY_NOT_UTF8]);
+    tell_dropped(j, s, &report);
+    snprintf(text, sizeof text, "%lld tokens of %lld documents,", (long long)report.n_tokens,
+             (long long)report.n_documents);
+    say(j, text, s->name);
+    return 0;
+}
+
+static int source_shards(struct job *j, const struct recipe_source *s, struct shards *out,
+                         struct mk_error *err)
+{
+    char path[PATH], dir[PATH + 32], prefix[300];
+
+    if (join(path, j->base, s->path, err))
+        return err->code;
+    if (is_file(path) && ends_with(path, ".tokens")) {
+        out->paths[0] = strdup(path);
+        out->n = out->paths[0] ? 1 : 0;
+        return out->n ? 0 : mk_error_memory(err, PATH);
+    }
+    if (list_shards(out, path, "", err))
+        return err->code;
+    if (out->n)
+        return 0;
+    snprintf(dir, sizeof dir, "%s/data", j->run);
+    snprintf(prefix, sizeof prefix, "%s-", s->name);
+    if (list_shards(out, dir, prefix, err) || (!out->n && build(j, s, path, dir, err)))
+        return err->code;
+    return out->n ? 0 : list_shards(out, dir, prefix, err);
+}
+
+static int open_corpora(struct job *j, const struct shards *shards,
+                        const struct token_shard_key *key, struct mk_error *err)
+{
+    struct corpus_source sources[RECIPE_MAX_SOURCES] = {0};
+    struct corpus_options o = {.sources = sources,
+                               .n_sources = j->r->data.n_sources,
+                               .length = (int32_t)j->r->data.sequence,
+                               .seed = (uint64_t)j->r->seed,
+                               .key = key};
+
+    for (int32_t i = 0; i < o.n_sources; i++)
+        sources[i] = (struct corpus_source){.name = j->r->data.sources[i].name,
+                                            .shards = (const char *const *)shards[i].paths,
+                                            .n_shards = shards[i].n,
+                                            .n_points = 1,
+                                            .points = {{0, j->r->data.sources[i].weight}},
+                                            .end = 1 - j->r->data.validation};
+    if (corpus_open(&j->p->train, &o, err))
+        return err->code;
+    if (j->r->data.validation == 0)
+        return 0;
+    for (int32_t i = 0; i < o.n_sources; i++) {
+        sources[i].begin = sources[i].end;
+        sources[i].end = 1;
+    }
+    return corpus_open(&j->p->valid, &o, err);
+}
+
+static int data(struct job *j, const struct token_shard_key *key, struct mk_error *err)
+{
+    struct shards *shards = calloc(RECIPE_MAX_SOURCES, sizeof *shards);
+    int code = shards ? 0 : mk_error_memory(err, RECIPE_MAX_SOURCES * sizeof *shards);
+
+    for (int32_t i = 0; i < j->r->data.n_sources && !code; i++)
+        code = source_shards(j, &j->r->data.sources[i], &shards[i], err);
+    if (!code)
+        code = open_corpora(j, shards, key, err);
+    for (int32_t i = 0; shards && i < RECIPE_MAX_SOURCES; i++)
+        shards_release(&shards[i]);
+    free(shards);
+    return code;
+}
+
+int prepare(struct prepared *p, const struct recipe *r, const char *base, const char *run,
+            const char *resume, struct exec *ex, struct mk_error *err)
+{
+    struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
+    struct token_shard_key key;
+
+    if (weights(&j, resume, err) || vocabulary(&j, &key, err) || data(&j, &key, err)) {
+        prepared_release(p);
+        return err->code;
+    }
+    return 0;
+}
+
+void prepared_release(struct prepared *p)
+{
+    if (p->params.items)
+        params_release(&p->params);
+    tokenizer_free(p->vocabulary);
+    corpus_close(p->train);
+    corpus_close(p->valid);
+    p->vocabulary = NULL;
+    p->train = p->valid = NULL;
+}

@@ -1,0 +1,29 @@
+/* prepare.h: from a recipe to what a run needs: weights, vocabulary, shards.
+ *
+ * What has to be made is made once, inside the run folder: RUN/tokenizer when a vocabulary is
+ * learned, RUN/data for texts that are not shards yet. A resumed run finds it there. */
+#ifndef MK_TRAIN_PREPARE_H
+#define MK_TRAIN_PREPARE_H
+
+#include "base/exec.h"
+#include "train/corpus.h"
+#include "train/data_build.h"
+#include "train/params.h"
+#include "train/recipe.h"
+
+struct prepared {
+    struct params params;
+    char tokenizer[4096];                      /* folder; "" when there is none */
+    struct tokenizer *vocabulary;              /* or NULL, when all sources are shards */
+    struct corpus *train, *valid;              /* valid is NULL without a validation share */
+    void (*say)(void *user, const char *text); /* what is being done, one line; or NULL */
+    void *user;
+};
+
+/* resume: a checkpoint folder whose weights are read instead of the recipe's model, or NULL.
+ * Relative paths of the recipe begin at `base`, the recipe's folder. */
+int prepare(struct prepared *p, const struct recipe *r, const char *base, const char *run,
+            const char *resume, struct exec *ex, struct mk_error *err);
+void prepared_release(struct prepared *p);
+
+#endif

@@ -1,0 +1,552 @@
+/* recipe.c: YAML to values. libcyaml sees every scalar as text; the table says what it means. */
+#include "train/recipe.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cyaml/cyaml.h>
+
+#include "base/map_file.h"
+
+#define MAX_RECIPE_BYTES ((size_t)1 << 20)
+#define MAX_KEYS 128
+#define MAX_SECTIONS 16
+#define MAX_TEXT 4000 /* bytes of a value */
+
+/* As in the file. */
+struct source_text {
+    char *name, *path, *weight;
+};
+struct file_text {
+    char *values[MAX_KEYS]; /* of the table's key i; NULL: not given */
+    struct source_text *sources;
+    uint64_t sources_count;
+};
+
+/* Owned by a recipe: what its strings point into. */
+struct recipe_text {
+    struct file_text *file; /* of libcyaml */
+    char *set[MAX_KEYS];    /* given with --set */
+};
+
+/* ---- The schema, made from the table -------------------------------------------------------- */
+
+struct schema {
+    cyaml_schema_field_t fields[MAX_SECTIONS][MAX_KEYS];
+    cyaml_schema_field_t top[MAX_SECTIONS + MAX_KEYS];
+    cyaml_schema_value_t root;
+};
+
+/* clang-format off */
+static const cyaml_schema_field_t source_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct source_text, name, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct source_text, path, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct source_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t source_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct source_text, source_fields),
+};
+static const cyaml_schema_field_t sources_field =
+    CYAML_FIELD_SEQUENCE("sources", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
+                         sources, &source_value, 0, RECIPE_MAX_SOURCES);
+/* clang-format on */
+
+static cyaml_schema_field_t text_field(const char *name, int32_t index)
+{
+    return (cyaml_schema_field_t){.key = name,
+                                  .value = {.type = CYAML_STRING,
+                                            .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                                            .data_size = 1,
+                                            .string = {.min = 0, .max = MAX_TEXT}},
+                                  .data_offset = (uint32_t)(offsetof(struct file_text, values) +
+                                                            (size_t)index * sizeof(char *))};
+}
+
+/* Sections are mappings inside the same struct. */
+static void make_schema(struct schema *s)
+{
+    int32_t n, n_top = 0, section = -1, n_fields = 0;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    memset(s, 0, sizeof *s);
+    for (int32_t i = 0; i < n; i++) {
+        if (!*keys[i].section) {
+            s->top[n_top++] = text_field(keys[i].name, i);
+            continue;
+        }
+        if (section < 0 || strcmp(keys[i].section, keys[i - 1].section)) {
+            section++;
+            n_fields = 0;
+            s->top[n_top++] =
+                (cyaml_schema_field_t){.key = keys[i].section,
+                                       .value = {.type = CYAML_MAPPING,
+                                                 .flags = CYAML_FLAG_OPTIONAL,
+                                                 .data_size = sizeof(struct file_text),
+                                                 .mapping = {.fields = s->fields[section]}}};
+            if (!strcmp(keys[i].section, "data"))
+                s->fields[section][n_fields++] = sources_field;
+        }
+        s->fields[section][n_fields++] = text_field(keys[i].name, i);
+    }
+    s->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
+                                     .flags = CYAML_FLAG_POINTER,
+                                     .data_size = sizeof(struct file_text),
+                                     .mapping = {.fields = s->top}};
+}
+
+/* ---- Loading -------------------------------------------------------------------------------- */
+
+/* What libcyaml says on its way out: the first line is the reason, the next place is where. */
+struct complaint {
+    char text[300];
+    int line;
+};
+
+static void listen(cyaml_log_t level, void *context, const char *format, va_list args)
+{
+    struct complaint *c = context;
+    char text[300];
+    const char *at;
+
+    (void)level;
+    vsnprintf(text, sizeof text, format, args);
+    text[strcspn(text, "\n")] = '\0';
+    at = strstr(text, "line: ");
+    if (!*c->text)
+        snprintf(c->text, sizeof c->text, "%s", strncmp(text, "Load: ", 6) ? text : text + 6);
+    if (at && !c->line)
+        c->line = (int)strtol(at + 6, NULL, 10);
+}
+
+static const cyaml_config_t *config(cyaml_config_t *c, struct complaint *said)
+{
+    *c = (cyaml_config_t){.log_fn = listen,
+                          .log_ctx = said,
+                          .mem_fn = cyaml_mem,
+                          .log_level = CYAML_LOG_ERROR,
+                          .flags = CYAML_CFG_NO_ALIAS};
+    return c;
+}
+
+/* libcyaml knows where the value before stood; the key itself is there or below. */
+static int line_of(const char *text, size_t n, const char *key, int from)
+{
+    int line = 1;
+
+    for (size_t i = 0; i < n; line++) {
+        size_t end = i;
+
+        while (end < n && text[end] != '\n')
+            end++;
+        while (i < end && (text[i] == ' ' || text[i] == '-'))
+            i++;
+        if (line >= from && end - i > strlen(key) && !strncmp(text + i, key, strlen(key)) &&
+            (text[i + strlen(key)] == ':' || text[i + strlen(key)] == ' '))
+            return line;
+        i = end + 1;
+    }
+    return from;
+}
+
+static int distance(const char *a, const char *b)
+{
+    int row[64], na = (int)strlen(a), nb = (int)strlen(b);
+
+    if (na > 60 || nb > 60)
+        return 60;
+    for (int j = 0; j <= nb; j++)
+        row[j] = j;
+    for (int i = 1; i <= na; i++) {
+        int diagonal = row[0];
+
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+        }
+    }
+    return row[nb];
+}
+
+/* The key that was probably meant, or NULL. */
+static const struct recipe_key *nearest(const char *name)
+{
+    int32_t n, best = 3;
+    const struct recipe_key *keys = recipe_keys(&n), *found = NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        int d = distance(name, keys[i].name);
+
+        if (d < best && d < (int)strlen(name)) {
+            best = d;
+            found = &keys[i];
+        }
+    }
+    return found;
+}
+
+static int explain(const struct complaint *c, const char *text, size_t n, const char *path,
+                   struct mk_error *err)
+{
+    static const char unexpected[] = "Unexpected key: ";
+    const struct recipe_key *near;
+    const char *key;
+
+    if (strncmp(c->text, unexpected, sizeof unexpected - 1))
+        return mk_error_set(err, MK_EFORMAT, "%s:%d: %s", path, c->line, c->text);
+    key = c->text + sizeof unexpected - 1;
+    near = nearest(key);
+    if (near)
+        return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s', did you mean '%s%s%s'",
+                            path, line_of(text, n, key, c->line), key, near->section,
+                            *near->section ? "." : "", near->name);
+    return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s': docs/training.md lists them",
+                        path, line_of(text, n, key, c->line), key);
+}
+
+static int load(struct recipe_text *t, const char *text, size_t n, const char *path,
+                struct mk_error *err)
+{
+    struct schema schema;
+    struct complaint said = {0};
+    cyaml_config_t c;
+    void *data = NULL;
+    cyaml_err_t code;
+
+    make_schema(&schema);
+    code = cyaml_load_data((const uint8_t *)text, n, config(&c, &said), &schema.root, &data, NULL);
+    if (code == CYAML_ERR_OOM)
+        return mk_error_memory(err, n);
+    if (code != CYAML_OK) {
+        if (!*said.text)
+            snprintf(said.text, sizeof said.text, "%s", cyaml_strerror(code));
+        return explain(&said, text, n, path, err);
+    }
+    t->file = data;
+    return 0;
+}
+
+/* ---- Values --------------------------------------------------------------------------------- */
+
+static int bad(const char *path, const struct recipe_key *k, const char *value, const char *want,
+               struct mk_error *err)
+{
+    return mk_error_set(err, MK_EINVAL, "%s: %s%s%s: '%.60s' is not %s", path, k->section,
+                        *k->section ? "." : "", k->name, value, want);
+}
+
+/* 1_000_000 and 2M are numbers people write. */
+static int read_number(const char *value, double *out)
+{
+    static const struct {
+        char letter;
+        double factor;
+    } units[] = {{'K', 1e3}, {'M', 1e6}, {'B', 1e9}, {'T', 1e12}};
+    char digits[64], *end;
+    size_t n = 0;
+
+    for (; *value && n + 1 < sizeof digits; value++)
+        if (*value != '_')
+            digits[n++] = *value;
+    digits[n] = '\0';
+    if (*value || !n || isspace((unsigned char)*digits))
+        return -1;
+    errno = 0;
+    *out = strtod(digits, &end);
+    if (end == digits || errno || !isfinite(*out))
+        return -1;
+    for (size_t i = 0; *end && i < sizeof units / sizeof *units; i++)
+        if (*end == units[i].letter) {
+            *out *= units[i].factor;
+            end++;
+            break;
+        }
+    return *end ? -1 : 0;
+}
+
+static int put_number(const struct recipe_key *k, const char *value, const char *path, void *at,
+                      struct mk_error *err)
+{
+    char want[120];
+    double x;
+
+    snprintf(want, sizeof want, "%s number from %.10g to %.10g",
+             k->kind == RECIPE_INT ? "a whole" : "a", k->min, k->max);
+    if (read_number(value, &x) || x < k->min || x > k->max ||
+        (k->kind == RECIPE_INT && x != floor(x)))
+        return bad(path, k, value, want, err);
+    if (k->kind == RECIPE_INT)
+        *(int64_t *)at = (int64_t)x;
+    else
+        *(double *)at = x;
+    return 0;
+}
+
+static int put_choice(const struct recipe_key *k, const char *value, const char *path, int64_t *at,
+                      struct mk_error *err)
+{
+    char want[200];
+    size_t n = strlen(value);
+    int64_t index = 0;
+
+    for (const char *c = k->choices; *c; index++) {
+        size_t len = strcspn(c, "|");
+
+        if (len == n && !memcmp(c, value, n)) {
+            *at = index;
+            return 0;
+        }
+        c += len + (c[len] == '|');
+    }
+    snprintf(want, sizeof want, "one of %s", k->choices);
+    return bad(path, k, value, want, err);
+}
+
+static int put(struct recipe *r, const struct recipe_key *k, const char *value, const char *path,
+               struct mk_error *err)
+{
+    void *at = (char *)r + k->offset;
+
+    switch (k->kind) {
+    case RECIPE_TEXT:
+        *(const char **)at = value;
+        return 0;
+    case RECIPE_BOOL:
+        *(bool *)at = !strcmp(value, "true");
+        return *(bool *)at || !strcmp(value, "false") ? 0
+                                                      : bad(path, k, value, "true or false", err);
+    case RECIPE_CHOICE:
+        return put_choice(k, value, path, at, err);
+    default:
+        return put_number(k, value, path, at, err);
+    }
+}
+
+static int put_sources(struct recipe *r, const struct file_text *f, const char *path,
+                       struct mk_error *err)
+{
+    static const struct recipe_key weight = {"data.sources", "weight", RECIPE_REAL, 0, 0, 1e9, "1",
+                                             NULL,           NULL};
+
+    r->data.n_sources = (int32_t)f->sources_count;
+    for (int32_t i = 0; i < r->data.n_sources; i++) {
+        const struct source_text *s = &f->sources[i];
+        struct recipe_source *out = &r->data.sources[i];
+        const char *slash = strrchr(s->path, '/');
+
+        *out = (struct recipe_source){s->name && *s->name ? s->name
+                                      : slash             ? slash + 1
+                                                          : s->path,
+                                      s->path, 1};
+        if (strchr(out->name, '/') || !strcmp(out->name, "..") || !*out->name)
+            return mk_error_set(err, MK_EINVAL, "%s: data.sources: '%s' cannot be a source's name",
+                                path, out->name);
+        for (int32_t j = 0; j < i; j++)
+            if (!strcmp(out->name, r->data.sources[j].name))
+                return mk_error_set(err, MK_EINVAL,
+                                    "%s: data.sources: two sources have the name '%s'", path,
+                                    out->name);
+        if (s->weight && put_number(&weight, s->weight, path, &out->weight, err))
+            return err->code;
+    }
+    return 0;
+}
+
+/* "section.key=value" */
+static int apply_set(struct recipe_text *t, const char *set, struct mk_error *err)
+{
+    const char *equals = strchr(set, '=');
+    size_t n_name = equals ? (size_t)(equals - set) : 0;
+    int32_t n;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    for (int32_t i = 0; equals && i < n; i++) {
+        char name[100];
+
+        snprintf(name, sizeof name, "%s%s%s", keys[i].section, *keys[i].section ? "." : "",
+                 keys[i].name);
+        if (strlen(name) != n_name || memcmp(name, set, n_name))
+            continue;
+        free(t->set[i]);
+        t->set[i] = strdup(equals + 1);
+        return t->set[i] ? 0 : mk_error_memory(err, strlen(equals));
+    }
+    if (!equals)
+        return mk_error_set(err, MK_EINVAL, "--set %s: expected section.key=value", set);
+    return mk_error_set(err, MK_EINVAL,
+                        "--set %s: there is no such key: docs/training.md lists them", set);
+}
+
+/* ---- Whole recipes -------------------------------------------------------------------------- */
+
+static int check(const struct recipe *r, const char *path, struct mk_error *err)
+{
+    if (!*r->model.config == !*r->model.from)
+        return mk_error_set(err, MK_EINVAL,
+                            "%s: give one of model.config (a new model) and model.from (one to go "
+                            "on with)",
+                            path);
+    if (r->data.n_sources < 1)
+        return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name a text to learn from",
+                            path);
+    if (r->train.batch_first > r->train.batch)
+        return mk_error_set(err, MK_EINVAL, "%s: train.batch_first is above train.batch", path);
+    return 0;
+}
+
+static int resolve(struct recipe *r, const char *path, struct mk_error *err)
+{
+    const struct recipe_text *t = r->text;
+    int32_t n;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    for (int32_t i = 0; i < n; i++) {
+        const char *value = t->set[i]                       ? t->set[i]
+                            : t->file && t->file->values[i] ? t->file->values[i]
+                                                            : keys[i].standard;
+
+        if (put(r, &keys[i], value, path, err))
+            return err->code;
+    }
+    if (t->file && put_sources(r, t->file, path, err))
+        return err->code;
+    return check(r, path, err);
+}
+
+int recipe_parse(struct recipe *r, const char *text, size_t n, const char *path,
+                 const char *const *sets, int32_t n_sets, struct mk_error *err)
+{
+    int code = 0;
+
+    *r = (struct recipe){.text = calloc(1, sizeof *r->text)};
+    if (!r->text)
+        return mk_error_memory(err, sizeof *r->text);
+    if (n > MAX_RECIPE_BYTES)
+        code = mk_error_set(err, MK_ELIMIT, "%s: too large for a recipe", path);
+    if (!code)
+        code = load(r->text, text, n, path, err);
+    for (int32_t i = 0; i < n_sets && !code; i++)
+        code = apply_set(r->text, sets[i], err);
+    if (!code)
+        code = resolve(r, path, err);
+    if (code)
+        recipe_release(r);
+    return code;
+}
+
+int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
+                struct mk_error *err)
+{
+    struct map_file m;
+    int code;
+
+    if (map_file_open(&m, path, err))
+        return err->code;
+    code = recipe_parse(r, m.data ? (const char *)m.data : "", m.bytes, path, sets, n_sets, err);
+    map_file_close(&m);
+    return code;
+}
+
+void recipe_release(struct recipe *r)
+{
+    struct schema schema;
+    struct complaint said = {0};
+    cyaml_config_t c;
+
+    if (!r->text)
+        return;
+    make_schema(&schema);
+    if (r->text->file)
+        cyaml_free(config(&c, &said), &schema.root, r->text->file, 0);
+    for (int32_t i = 0; i < MAX_KEYS; i++)
+        free(r->text->set[i]);
+    free(r->text);
+    r->text = NULL;
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+/* In double quotes, with what YAML escapes there. */
+static int put_quoted(struct buf *b, const char *text, struct mk_error *err)
+{
+    if (buf_append_string(b, "\"", err))
+        return err->code;
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        int code = c == '"' || c == '\\' ? buf_printf(b, err, "\\%c", c)
+                   : c < 32              ? buf_printf(b, err, "\\x%02X", c)
+                                         : buf_append(b, text, 1, err);
+
+        if (code)
+            return code;
+    }
+    return buf_append_string(b, "\"", err);
+}
+
+static int put_value(struct buf *b, const struct recipe *r, const struct recipe_key *k,
+                     struct mk_error *err)
+{
+    const void *at = (const char *)r + k->offset;
+    const char *choice = k->choices;
+
+    switch (k->kind) {
+    case RECIPE_INT:
+        return buf_printf(b, err, "%lld", (long long)*(const int64_t *)at);
+    case RECIPE_REAL:
+        return buf_printf(b, err, "%.17g", *(const double *)at);
+    case RECIPE_BOOL:
+        return buf_append_string(b, *(const bool *)at ? "true" : "false", err);
+    case RECIPE_CHOICE:
+        for (int64_t i = 0; i < *(const int64_t *)at; i++)
+            choice = strchr(choice, '|') + 1;
+        return buf_printf(b, err, "%.*s", (int)strcspn(choice, "|"), choice);
+    default:
+        return put_quoted(b, *(const char *const *)at, err);
+    }
+}
+
+static int put_source_list(struct buf *b, const struct recipe *r, struct mk_error *err)
+{
+    if (buf_append_string(b, "  sources:\n", err))
+        return err->code;
+    for (int32_t i = 0; i < r->data.n_sources; i++) {
+        const struct recipe_source *s = &r->data.sources[i];
+
+        if (buf_append_string(b, "  - name: ", err) || put_quoted(b, s->name, err) ||
+            buf_append_string(b, "\n    path: ", err) || put_quoted(b, s->path, err) ||
+            buf_printf(b, err, "\n    weight: %.17g\n", s->weight))
+            return err->code;
+    }
+    return 0;
+}
+
+int recipe_write(const struct recipe *r, struct buf *out, struct mk_error *err)
+{
+    int32_t n;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    for (int32_t i = 0; i < n; i++) {
+        bool inside = *keys[i].section,
+             begins = i == 0 || strcmp(keys[i].section, keys[i - 1].section);
+
+        if (inside && begins && buf_printf(out, err, "%s:\n", keys[i].section))
+            return err->code;
+        if (inside && begins && !strcmp(keys[i].section, "data") && put_source_list(out, r, err))
+            return err->code;
+        if (buf_printf(out, err, "%s%s: ", inside ? "  " : "", keys[i].name) ||
+            put_value(out, r, &keys[i], err) || buf_append_string(out, "\n", err))
+            return err->code;
+    }
+    return 0;
+}

@@ -1,0 +1,106 @@
+/* recipe.h: what a run is, in one YAML file (docs/training.md lists every key).
+ *
+ * The table in recipe_keys.c is the truth: names, kinds, limits, defaults and one line of help
+ * each. The file is read by libcyaml; a key that is not in the table is refused by name and line.
+ */
+#ifndef MK_TRAIN_RECIPE_H
+#define MK_TRAIN_RECIPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#define RECIPE_MAX_SOURCES 64
+
+enum recipe_compute { RECIPE_F32, RECIPE_BF16, RECIPE_FP8 };
+enum recipe_optimizer { RECIPE_ADAMW, RECIPE_MUON, RECIPE_MUON_V4 };
+
+struct recipe_source {
+    const char *name, *path; /* path: texts, or shards of `minke data build` */
+    double weight;
+};
+
+/* Strings live as long as the recipe. Units: tokens unless said otherwise. */
+struct recipe {
+    const char *out;
+    int64_t seed, threads;
+    struct {
+        const char *config, *from; /* a new model's config.json, or a model to go on with */
+        double init_std, mtp_weight, mtp_late_weight;
+        int64_t mtp_late_tokens;
+        int64_t mla; /* 0 expanded, 1 absorbed */
+    } model;
+    struct {
+        const char *path;
+        int64_t vocab; /* tokens to learn when there is no path */
+    } tokenizer;
+    struct {
+        int64_t sequence;
+        double validation; /* share of every source's sequences */
+        double fim;
+        bool filter, drop_copies;
+        const char *field; /* of JSONL */
+        struct recipe_source sources[RECIPE_MAX_SOURCES];
+        int32_t n_sources;
+    } data;
+    struct {
+        int64_t tokens, batch, batch_first, ramp_tokens, pass_tokens, memory_mb;
+        int64_t compute; /* enum recipe_compute */
+    } train;
+    struct {
+        int64_t kind; /* enum recipe_optimizer */
+        double lr, beta1, beta2, eps, weight_decay, clip, muon_lr, outlier_z, ema;
+        int64_t moments; /* 0 f32, 1 bf16 */
+    } optimizer;
+    struct {
+        int64_t kind; /* enum schedule_kind */
+        int64_t warmup_tokens;
+        double final_lr, decay_share;
+    } schedule;
+    struct {
+        double gamma, sequence, expert, device, transfer;
+        int64_t gamma_until_tokens, devices;
+    } balance;
+    struct {
+        int64_t every, sequences; /* in steps */
+    } eval;
+    struct {
+        int64_t every, keep;
+    } save;
+    struct {
+        int64_t every, tokens;
+        const char *prompt;
+        double temperature;
+    } sample;
+    struct recipe_text *text; /* owned */
+};
+
+/* sets: "section.key=value", applied over the file. */
+int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
+                struct mk_error *err);
+/* The same from text; `path` is for messages. */
+int recipe_parse(struct recipe *r, const char *text, size_t n, const char *path,
+                 const char *const *sets, int32_t n_sets, struct mk_error *err);
+void recipe_release(struct recipe *r);
+/* Every key with its value, as YAML that reads back to the same recipe. */
+int recipe_write(const struct recipe *r, struct buf *out, struct mk_error *err);
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+enum recipe_kind { RECIPE_INT, RECIPE_REAL, RECIPE_BOOL, RECIPE_TEXT, RECIPE_CHOICE };
+
+struct recipe_key {
+    const char *section, *name; /* section "": the top */
+    enum recipe_kind kind;
+    size_t offset;        /* in struct recipe */
+    double min, max;      /* of numbers; a choice's are not used */
+    const char *standard; /* default, as it would stand in a file */
+    const char *choices;  /* "a|b|c" */
+    const char *help;
+};
+/* Ordered by section. */
+const struct recipe_key *recipe_keys(int32_t *n);
+
+#endif

@@ -1,0 +1,224 @@
+/* trainer.c: the training step. */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+#define OUTLIER_KEEP 0.98
+#define OUTLIER_MIN_STEPS 50 /* before them nothing is known about what is usual */
+
+int trainer_pack(struct trainer *t, struct mk_error *err)
+{
+    struct model_options o = {.mla = t->o.mla, .with_mtp = t->params->arch.n_mtp > 0};
+
+    return params_pack(t->params, &t->model, &o, err);
+}
+
+static int take_ema(struct trainer *t, struct mk_error *err)
+{
+    struct arena *memory = &t->optim.memory;
+
+    if (t->o.ema <= 0)
+        return 0;
+    if (arena_take(memory, &t->ema, (size_t)t->optim.n_items, sizeof *t->ema, err))
+        return err->code;
+    for (int64_t i = 0; i < t->optim.n_items; i++) {
+        const struct param *p = t->optim.items[i].p;
+
+        if (arena_take(memory, &t->ema[i], (size_t)p->n, sizeof **t->ema, err))
+            return err->code;
+        memcpy(t->ema[i], p->w, (size_t)p->n * sizeof *p->w);
+    }
+    return 0;
+}
+
+static int take_counts(struct trainer *t, struct mk_error *err)
+{
+    const struct arch *a = &t->params->arch;
+    size_t n = (size_t)(a->n_layers + a->n_mtp) * (size_t)a->n_experts;
+
+    if (n == 0)
+        return 0;
+    if (arena_take(&t->optim.memory, &t->balance_loss, (size_t)(a->n_layers + a->n_mtp),
+                   sizeof *t->balance_loss, err))
+        return err->code;
+    return arena_take(&t->optim.memory, &t->expert_tokens, n, sizeof *t->expert_tokens, err);
+}
+
+int trainer_init(struct trainer *t, struct params *p, struct compute *c,
+                 const struct trainer_options *o, struct mk_error *err)
+{
+    *t = (struct trainer){.o = *o, .params = p, .c = c};
+    arena_init(&t->pass_memory, SIZE_MAX / 4);
+    arena_init(&t->batch_memory, SIZE_MAX / 4);
+    if (optim_init(&t->optim, p, &o->optim, err) || take_ema(t, err) || take_counts(t, err) ||
+        trainer_pack(t, err)) {
+        trainer_release(t);
+        return err->code;
+    }
+    return 0;
+}
+
+void trainer_release(struct trainer *t)
+{
+    if (t->model.memory.first)
+        model_release(&t->model);
+    optim_release(&t->optim);
+    arena_release(&t->pass_memory);
+    arena_release(&t->batch_memory);
+    memset(t, 0, sizeof *t);
+}
+
+/* ---- One step ------------------------------------------------------------------------------- */
+
+static struct pass_options pass_options_of(const struct trainer *t, const struct batch *b)
+{
+    const struct trainer_options *o = &t->o;
+    bool late = o->mtp_late_tokens > 0 && t->state.tokens >= o->mtp_late_tokens;
+    struct pass_options p = {.scale = b->n_targets ? 1 / (double)b->n_targets : 0,
+                             .mtp_weight = late ? o->mtp_late_weight : o->mtp_weight,
+                             .balance = o->balance,
+                             .keep_bytes = o->keep_bytes};
+
+    p.balance.token_scale = b->n_tokens ? 1 / (double)b->n_tokens : 0;
+    return p;
+}
+
+/* Gradients of the whole batch, and its losses. */
+static int run_passes(struct trainer *t, const struct batch *b, struct step_report *r,
+                      struct mk_error *err)
+{
+    const struct arch *a = &t->params->arch;
+    struct pass_options o = pass_options_of(t, b);
+    struct pass_result pr = {.balance_loss = t->balance_loss, .expert_tokens = t->expert_tokens};
+    int32_t layers = a->n_layers + a->n_mtp;
+
+    params_zero_gradients(t->params);
+    if (t->expert_tokens) {
+        memset(t->expert_tokens, 0, (size_t)layers * (size_t)a->n_experts * sizeof(int64_t));
+        memset(t->balance_loss, 0, (size_t)layers * sizeof *t->balance_loss);
+    }
+    for (int32_t i = 0, n; i < b->n_seqs; i += n) {
+        n = batch_cut(b, i, t->o.pass_tokens);
+        if (pass_run(&t->model, t->params, t->c, &t->pass_memory, b->seqs + i, n, &o, &pr, err))
+            return err->code;
+        r->n_passes++;
+    }
+    r->loss = pr.loss * o.scale;
+    for (int32_t k = 0; k < a->n_mtp; k++)
+        r->mtp_loss += pr.mtp_loss[k] * o.scale / a->n_mtp;
+    for (int32_t l = 0; t->balance_loss && l < layers; l++)
+        r->balance_loss += t->balance_loss[l];
+    params_join(t->params);
+    return 0;
+}
+
+/* Whether x is unusual; usual ones become part of what is known. */
+static bool is_outlier(struct outlier *o, double x, double z)
+{
+    double difference = x - o->mean;
+
+    if (z > 0 && o->n >= OUTLIER_MIN_STEPS && difference > z * sqrt(o->variance))
+        return true;
+    if (o->n == 0)
+        o->mean = x;
+    else
+        o->mean += (1 - OUTLIER_KEEP) * difference;
+    o->variance = OUTLIER_KEEP * (o->variance + (1 - OUTLIER_KEEP) * difference * difference);
+    if (o->n == 0)
+        o->variance = 0;
+    o->n++;
+    return false;
+}
+
+/* Loss-free balancing: the bias follows the load of the step. */
+static void move_bias(struct trainer *t)
+{
+    const struct arch *a = &t->params->arch;
+    bool over = t->o.bias_until_tokens > 0 && t->state.tokens >= t->o.bias_until_tokens;
+
+    for (int32_t l = 0; t->expert_tokens && !over && l < a->n_layers + a->n_mtp; l++) {
+        struct param *bias = params_get(t->params, W_ROUTER_BIAS, l, 0);
+
+        if (bias && t->o.bias_gamma > 0)
+            balance_bias(bias->w, t->expert_tokens + (int64_t)l * a->n_experts, a->n_experts,
+                         t->o.bias_gamma);
+    }
+}
+
+static void move_ema(struct trainer *t)
+{
+    float rest = (float)(1 - t->o.ema);
+
+    for (int64_t i = 0; t->ema && i < t->optim.n_items; i++) {
+        const struct param *p = t->optim.items[i].p;
+
+        for (int64_t j = 0; j < p->n; j++)
+            t->ema[i][j] += rest * (p->w[j] - t->ema[i][j]);
+    }
+}
+
+static int update(struct trainer *t, struct step_report *r, struct mk_error *err)
+{
+    bool loss_out = is_outlier(&t->state.loss, r->loss, t->o.outlier_z);
+    bool norm_out = is_outlier(&t->state.norm, r->norm, t->o.outlier_z);
+
+    r->skipped = loss_out || norm_out;
+    t->state.n_skipped += r->skipped;
+    if (r->skipped)
+        return 0;
+    if (optim_step(&t->optim, t->c, r->lr, r->norm, err))
+        return err->code;
+    move_bias(t);
+    move_ema(t);
+    return trainer_pack(t, err);
+}
+
+int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r,
+                 struct mk_error *err)
+{
+    int32_t n = batch_ramp(t->o.batch_first, t->o.batch, t->o.ramp_tokens, t->state.tokens);
+    struct batch b;
+
+    arena_reset(&t->batch_memory);
+    if (batch_draw(&b, corpus, n, &t->batch_memory, err))
+        return err->code;
+    *r = (struct step_report){.step = t->state.step + 1,
+                              .tokens = t->state.tokens + b.n_tokens,
+                              .n_tokens = b.n_tokens,
+                              .n_targets = b.n_targets};
+    r->lr = schedule_lr(&t->o.schedule, r->tokens);
+    if (run_passes(t, &b, r, err))
+        return err->code;
+    r->norm = optim_norm(&t->optim, t->c->ex);
+    if (!isfinite(r->loss) || !isfinite(r->norm))
+        return mk_error_set(err, MK_EINVAL,
+                            "step %lld: %s is not a number: lower the learning rate",
+                            (long long)r->step, isfinite(r->loss) ? "a gradient" : "the loss");
+    if (update(t, r, err))
+        return err->code;
+    batch_count(&b, corpus);
+    t->state.step = r->step;
+    t->state.tokens = r->tokens;
+    return 0;
+}
+
+int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences, double *loss,
+                     struct mk_error *err)
+{
+    struct pass_options o = {.scale = 1, .forward_only = true};
+    struct pass_result r = {0};
+    struct batch b;
+
+    corpus_mixture(corpus)->state = (struct mixture_state){0};
+    arena_reset(&t->batch_memory);
+    if (batch_draw(&b, corpus, n_sequences, &t->batch_memory, err))
+        return err->code;
+    for (int32_t i = 0, n; i < b.n_seqs; i += n) {
+        n = batch_cut(&b, i, t->o.pass_tokens);
+        if (pass_run(&t->model, t->params, t->c, &t->pass_memory, b.seqs + i, n, &o, &r, err))
+            return err->code;
+    }
+    *loss = r.loss / (r.n_targets > 0 ? (double)r.n_targets : 1);
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* trainer.h: one step after the other: draw, forward and backward, clip, update, pack.
+ *
+ * A trainer's numbers follow from its options, its state and the corpus' state alone. Files, time
+ * and the terminal are its caller's. One owner. */
+#ifndef MK_TRAIN_TRAINER_H
+#define MK_TRAIN_TRAINER_H
+
+#include "train/batch.h"
+#include "train/optim.h"
+#include "train/schedule.h"
+
+struct trainer_options {
+    struct optim_options optim;
+    struct schedule schedule;
+    int32_t batch_first, batch; /* sequences a step, growing over ramp_tokens */
+    int64_t ramp_tokens;
+    int64_t pass_tokens; /* computed together: memory, not numbers, depends on it */
+    uint64_t keep_bytes; /* see struct pass_options */
+    /* Of the MTP losses; `late` from late_tokens on unless that is 0 (V3: 0.3, then 0.1). */
+    double mtp_weight, mtp_late_weight;
+    int64_t mtp_late_tokens;
+    struct balance_options balance;
+    float bias_gamma;          /* speed of the router's bias */
+    int64_t bias_until_tokens; /* 0: to the end */
+    /* A step is left out when its loss or gradient norm is so many standard deviations above the
+     * recent mean; 0: never. */
+    double outlier_z;
+    double ema; /* weight of the old mean of weights, e.g. 0.999; 0: none is kept */
+    enum mk_mla mla;
+};
+
+/* Mean and variance of recent steps, weights falling by 0.98 a step. */
+struct outlier {
+    double mean, variance;
+    int64_t n;
+};
+
+/* All that a resumed run needs beside weights and moments. Plain numbers. */
+struct trainer_state {
+    int64_t step, tokens; /* seen */
+    int64_t n_skipped;
+    struct outlier loss, norm;
+};
+
+struct trainer {
+    struct trainer_options o;
+    struct params *params; /* borrowed */
+    struct compute *c;     /* borrowed */
+    struct model model;
+    struct optim optim;
+    struct arena pass_memory, batch_memory;
+    struct trainer_state state;
+    double *balance_loss;   /* [n_layers + n_mtp] of the last step, or NULL */
+    int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] of the last step, or NULL */
+    float **ema;            /* [optim.n_items] or NULL */
+};
+
+struct step_report {
+    int64_t step, tokens; /* after it */
+    int64_t n_tokens, n_targets;
+    int32_t n_passes;
+    double lr, loss, mtp_loss, balance_loss; /* nats a target */
+    double norm;
+    bool skipped;
+};
+
+/* p has its gradients. */
+int trainer_init(struct trainer *t, struct params *p, struct compute *c,
+                 const struct trainer_options *o, struct mk_error *err);
+void trainer_release(struct trainer *t);
+/* MK_EINVAL when the loss or a gradient is no number: weights are then those before the step. */
+int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r,
+                 struct mk_error *err);
+/* Mean loss over the first n_sequences of a corpus, always the same ones. */
+int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences, double *loss,
+                     struct mk_error *err);
+/* The forward model anew, after params were changed from outside. */
+int trainer_pack(struct trainer *t, struct mk_error *err);
+
+#endif

@@ -1,0 +1,221 @@
+"""minke train: runs that are killed and resumed, and what a person can do wrong."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import MINKE, ROOT, failed, refused
+
+TEXT = ROOT / "tests/golden/text/shakespeare.txt"
+MODEL = {
+    "model_type": "deepseek_v3", "vocab_size": 384, "hidden_size": 48, "num_hidden_layers": 2,
+    "num_nextn_predict_layers": 1, "first_k_dense_replace": 1, "moe_layer_freq": 1,
+    "intermediate_size": 96, "num_attention_heads": 2, "num_key_value_heads": 2,
+    "q_lora_rank": None, "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8,
+    "v_head_dim": 16, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 1,
+    "moe_intermediate_size": 24, "n_group": 1, "topk_group": 1, "norm_topk_prob": True,
+    "routed_scaling_factor": 1.0, "scoring_func": "sigmoid", "topk_method": "noaux_tc",
+    "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+    "max_position_embeddings": 256, "tie_word_embeddings": False, "attention_bias": False,
+}
+RECIPE = """\
+out: {out}
+model: {{config: config.json}}
+data:
+  sequence: 32
+  validation: 0.2
+  sources: [{{path: text.txt}}]
+train: {{tokens: 25600, batch: 4}}
+optimizer: {{lr: 3e-3, outlier_z: 6, ema: 0.9}}
+eval: {{every: 50, sequences: 4}}
+save: {{every: 10}}
+sample: {{every: 100, tokens: 5, prompt: a}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """200 steps of a tiny model with everything in it."""
+    (tmp_path / "config.json").write_text(json.dumps(MODEL))
+    shutil.copy(TEXT, tmp_path / "text.txt")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.format(out=tmp_path / "run"))
+    return path
+
+
+def files_of(run):
+    """All that may not depend on the clock."""
+    return {str(p.relative_to(run)): p.read_bytes() for p in sorted(run.rglob("*"))
+            if p.is_file() and p.name not in ("timing.jsonl", "recipe.yaml")}
+
+
+def ok(result):
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_a_run_killed_ten_times_is_the_run_that_was_not(minke, recipe, tmp_path):
+    ok(minke("train", recipe, "-q", "--set", f"out={tmp_path / 'whole'}"))
+    whole = files_of(tmp_path / "whole")
+    lines = [json.loads(x) for x in whole["metrics.jsonl"].splitlines()]
+    assert [x["step"] for x in lines] == list(range(1, len(lines) + 1)) and len(lines) >= 200
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.5  # it learns
+    kills = 0
+    for attempt in range(200):
+        p = subprocess.Popen([MINKE, "train", recipe, "-q", "--resume"], env=minke.env, cwd=ROOT,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            p.communicate(timeout=random.uniform(0.05, 0.6) if kills < 10 else 300)
+            break
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.communicate()
+            kills += 1
+    assert p.returncode == 0 and kills >= 1
+    assert files_of(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "3"])
+def test_threads_and_memory_change_no_byte(minke, recipe, tmp_path, threads):
+    sizes = {"1": ("8192", "1024"), "2": ("64", "0"), "3": ("40", "1")}[threads]
+    runs = []
+    for name, options in (("a", ()), ("b", ("--set", f"threads={threads}",
+                                            "--set", f"train.pass_tokens={sizes[0]}",
+                                            "--set", f"train.memory_mb={sizes[1]}"))):
+        ok(minke("train", recipe, "-q", "--set", f"out={tmp_path / name}",
+                 "--set", "train.tokens=6400", *options))
+        runs.append(files_of(tmp_path / name))
+    assert runs[0] == runs[1]
+
+
+def test_a_checkpoint_is_a_model(minke, recipe, tmp_path):
+    r = ok(minke("train", recipe, "-q", "--set", "train.tokens=2560"))
+    checkpoint = r.stdout.strip()
+    assert os.path.isdir(checkpoint)
+    assert "deepseek_v3" in ok(minke("inspect", checkpoint)).stdout
+    ok(minke("generate", checkpoint, "--raw", "-p", "The", "-n", "5"))
+    score = json.loads(ok(minke("score", checkpoint, "--text-file", "-", "--json",
+                                stdin="The king is dead.\n")).stdout)
+    assert score["nll"] < 6.2
+    again = tmp_path / "again"
+    ok(minke("train", recipe, "-q", "--set", "model.config=", "--set", f"model.from={checkpoint}",
+             "--set", f"out={again}", "--set", "train.tokens=256"))
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(minke, recipe, tmp_path):
+    p = subprocess.Popen([MINKE, "train", recipe, "--set", "save.every=0"], env=minke.env, cwd=ROOT,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run/metrics.jsonl"
+    end = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=60)
+    if p.returncode == 0:
+        pytest.skip("it was done before the signal came")
+    assert p.returncode == 130 and "--resume" in err and "\x1b" not in err
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == 1
+
+
+def test_a_second_run_into_the_same_folder_is_refused(minke, recipe):
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=256"))
+    failed(minke("train", recipe, "-q"), "--resume")
+
+
+def test_a_typo_is_refused_by_name_and_line(minke, recipe):
+    recipe.write_text(recipe.read_text() + "optimiser: {lr: 1}\n")
+    failed(minke("train", recipe), "recipe.yaml:12", "optimiser")
+    failed(minke("train", recipe.parent / "none.yaml"), "none.yaml")
+    refused(minke("train"), "RECIPE")
+
+
+@pytest.mark.parametrize("content, words", [(None, ("text.txt",)), (b"", ("text",)),
+    (b"\xff\xfe" * 40, ("UTF-8",))],
+    ids=["missing", "empty", "not text"])
+def test_a_text_that_is_none_is_said(minke, recipe, content, words):
+    text = recipe.parent / "text.txt"
+    text.unlink()
+    if content is not None:
+        text.write_bytes(content)
+    r = minke("train", recipe, "-q")
+    assert r.returncode == 1 and re.fullmatch(r"minke: [^\n]+\n", r.stderr), r.stderr
+    assert all(w in r.stderr for w in words)
+
+
+def test_a_vocabulary_too_large_for_the_model_is_refused(minke, recipe):
+    failed(minke("train", recipe, "-q", "--set", "tokenizer.vocab=500"), "vocab_size", "384")
+
+
+def test_a_cut_shard_and_another_vocabulary_are_refused(minke, recipe, tmp_path):
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=256"))
+    shard = next((tmp_path / "run/data").glob("*.tokens"))
+    other = tmp_path / "other.tokens"
+    other.write_bytes(shard.read_bytes()[:-9])
+    use = recipe.read_text().replace("text.txt", "other.tokens").replace("/run\n", "/run2\n")
+    recipe.write_text(use.replace("model:", "tokenizer: {path: run/tokenizer}\nmodel:"))
+    failed(minke("train", recipe, "-q"), "other.tokens")
+    other.write_bytes(shard.read_bytes())
+    recipe.write_text(use)  # learns a vocabulary of its own; there is no text to learn from
+    assert minke("train", recipe, "-q").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "model.safetensors"])
+def test_a_checkpoint_without_one_of_its_files_is_refused_by_name(minke, recipe, tmp_path, name):
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=2560"))
+    last = max((tmp_path / "run/checkpoints").iterdir())
+    kept = (last / name).read_bytes()
+    (last / name).unlink()
+    failed(minke("train", recipe, "-q", "--resume"), name.split(".")[0])
+    (last / name).write_bytes(kept[:len(kept) // 2])
+    failed(minke("train", recipe, "-q", "--resume"), name)
+    (last / name).write_bytes(kept)
+    ok(minke("train", recipe, "-q", "--resume", "--set", "train.tokens=2816"))
+
+
+def test_a_learning_rate_that_explodes_leaves_the_last_checkpoint(minke, recipe, tmp_path):
+    r = minke("train", recipe, "-q", "--set", "optimizer.lr=10", "--set", "optimizer.clip=0",
+              "--set", "optimizer.weight_decay=10", "--set", "optimizer.outlier_z=0",
+              "--set", "save.every=1", "--set", "eval.every=0", "--set", "sample.every=0")
+    failed(r, "not a number", "last checkpoint is")
+    checkpoint = re.search(r"last checkpoint is ([^\s:]+)", r.stderr)[1]
+    assert (ROOT / checkpoint / "state.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only_is_said(minke, recipe, tmp_path):
+    (tmp_path / "run").mkdir(mode=0o555)
+    failed(minke("train", recipe, "-q"), "run")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_a_full_disk_keeps_the_last_checkpoint(minke, recipe, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]).returncode:
+        pytest.skip("no tmpfs here")
+    try:
+        r = minke("train", recipe, "-q", "--set", f"out={disk}/run", "--set", "save.keep=100")
+        failed(r, "last checkpoint is")
+        last = max(p for p in (disk / "run/checkpoints").iterdir() if not p.name.endswith(".part"))
+        assert last.name in r.stderr
+        assert {p.name for p in (disk / "run/checkpoints").iterdir()
+                if p.name.endswith(".part")} == set()
+        ok(minke("inspect", last))
+    finally:
+        subprocess.run(["umount", disk])
+
+
+def test_every_key_of_a_recipe_is_documented():
+    table = (ROOT / "src/train/recipe_keys.c").read_text()
+    keys = re.findall(r'^    \{"(\w*)", "(\w+)",', table, re.M)
+    documented = re.findall(r"^\| `([\w.]+)` \|", (ROOT / "docs/training.md").read_text(), re.M)
+    assert len(keys) > 40
+    assert [f"{s}.{k}" if s else k for s, k in keys] == [k for k in documented if "/" not in k][:len(keys)]

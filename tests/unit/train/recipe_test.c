@@ -1,0 +1,172 @@
+/* recipe_test.c: recipes read, refused and written back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "train/recipe.h"
+#include "train/schedule.h"
+
+#define MINIMAL "model:\n  config: c.json\ndata:\n  sources:\n  - path: texts/a.txt\n"
+
+static int parse(struct recipe *r, const char *text, const char *set, struct mk_error *err)
+{
+    return recipe_parse(r, text, strlen(text), "r.yaml", &set, set ? 1 : 0, err);
+}
+
+static void good(struct recipe *r, const char *text, const char *set)
+{
+    struct mk_error err;
+
+    if (parse(r, text, set, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Every word stands in the message, which is one line. */
+static void refused(const char *text, const char *set, const char *words)
+{
+    struct mk_error err = {0};
+    struct recipe r;
+    char copy[200], *save = NULL;
+
+    assert_int_not_equal(parse(&r, text, set, &err), 0);
+    assert_null(strchr(err.text, '\n'));
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+        if (!strstr(err.text, w))
+            fail_msg("'%s' is not in: %s", w, err.text);
+}
+
+static void what_is_not_given_has_its_default(void **state)
+{
+    struct recipe r;
+
+    (void)state;
+    good(&r, MINIMAL, NULL);
+    assert_string_equal(r.model.config, "c.json");
+    assert_true(r.optimizer.lr == 3e-4 && r.optimizer.beta2 == 0.95);
+    assert_int_equal(r.train.batch, 16);
+    assert_int_equal(r.schedule.kind, SCHEDULE_COSINE);
+    assert_int_equal(r.data.n_sources, 1);
+    assert_string_equal(r.data.sources[0].name, "a.txt");
+    assert_true(r.data.sources[0].weight == 1 && r.data.drop_copies && !r.data.filter);
+    recipe_release(&r);
+}
+
+static void the_file_wins_over_defaults_and_set_over_the_file(void **state)
+{
+    struct recipe r;
+
+    (void)state;
+    good(&r,
+         MINIMAL "optimizer: {lr: 1e-3, kind: muon-v4}\ntrain:\n  tokens: 2.5M\n  batch: 1_000\n",
+         "optimizer.lr=0.5");
+    assert_true(r.optimizer.lr == 0.5);
+    assert_int_equal(r.optimizer.kind, RECIPE_MUON_V4);
+    assert_int_equal(r.train.tokens, 2500000);
+    assert_int_equal(r.train.batch, 1000);
+    recipe_release(&r);
+}
+
+static void an_unknown_key_is_refused_by_name_and_line(void **state)
+{
+    (void)state;
+    refused(MINIMAL "optimizer:\n  lr: 1e-3\n  # a comment\n\n  lerning: 3\n", NULL,
+            "r.yaml:10: 'lerning'");
+    refused(MINIMAL "optimizer:\n  weight_deacy: 0.1\n", NULL,
+            "r.yaml:7: 'weight_deacy' 'optimizer.weight_decay'");
+    refused("data:\n  sources:\n  - path: a\n    wieght: 2\n", NULL, "r.yaml:4: 'wieght'");
+    refused(MINIMAL "optimiser:\n  lr: 1\n", NULL, "r.yaml:6: 'optimiser'");
+}
+
+static void a_value_out_of_its_range_is_refused_by_key(void **state)
+{
+    (void)state;
+    refused(MINIMAL "optimizer: {lr: fast}\n", NULL, "optimizer.lr 'fast'");
+    refused(MINIMAL "optimizer: {lr: -1}\n", NULL, "optimizer.lr '-1'");
+    refused(MINIMAL "optimizer: {lr: nan}\n", NULL, "optimizer.lr 'nan'");
+    refused(MINIMAL "train: {batch: 2.5}\n", NULL, "train.batch whole");
+    refused(MINIMAL "train: {tokens: 1e99}\n", NULL, "train.tokens");
+    refused(MINIMAL "train: {tokens: ''}\n", NULL, "train.tokens");
+    refused(MINIMAL "schedule: {kind: cosin}\n", NULL, "schedule.kind wsd");
+    refused(MINIMAL "train: {compute: f16}\n", NULL, "train.compute bf16");
+    refused("data: {sources: [{path: a, weight: x}]}\nmodel: {config: c}\n", NULL, "weight 'x'");
+}
+
+static void set_is_checked_like_the_file(void **state)
+{
+    (void)state;
+    refused(MINIMAL, "optimizer.lr=much", "optimizer.lr 'much'");
+    refused(MINIMAL, "optimizer.lrr=1", "--set optimizer.lrr");
+    refused(MINIMAL, "optimizer.lr", "section.key=value");
+}
+
+static void a_recipe_without_model_or_text_is_refused(void **state)
+{
+    (void)state;
+    refused("", NULL, "model.config model.from");
+    refused("model: {config: a, from: b}\ndata: {sources: [{path: a}]}\n", NULL, "one of");
+    refused("model: {config: a}\n", NULL, "data.sources");
+    refused("data: {sources: [{path: a}, {path: b/a}]}\nmodel: {config: c}\n", NULL,
+            "two sources 'a'");
+    refused("data: {sources: [{path: a, name: ../b}]}\nmodel: {config: c}\n", NULL, "../b");
+}
+
+static void broken_yaml_is_one_line_with_its_place(void **state)
+{
+    (void)state;
+    refused("model: {config: [a}\n", NULL, "r.yaml:");
+    refused("model:\n  config:\n    a: b\n", NULL, "r.yaml:3:");
+    refused("model: &a {config: c}\ndata: *a\n", NULL, "r.yaml:");
+    refused("\x01", NULL, "r.yaml:");
+}
+
+static void a_written_recipe_reads_back_to_itself(void **state)
+{
+    struct recipe r, again;
+    struct buf first, second;
+    struct mk_error err;
+    int32_t n;
+
+    (void)state;
+    good(&r,
+         MINIMAL "  - path: 'b \"c\\d.txt'\n    name: \"x y\"\n    weight: 0.1\n"
+                 "sample: {prompt: \"To be,\\n\"}\noptimizer: {lr: 0.1, ema: 0.999}\n",
+         NULL);
+    buf_init(&first, 1 << 20);
+    buf_init(&second, 1 << 20);
+    assert_int_equal(recipe_write(&r, &first, &err), 0);
+    if (recipe_parse(&again, first.data, first.n, "w.yaml", NULL, 0, &err))
+        fail_msg("%s in\n%.*s", err.text, (int)first.n, first.data);
+    assert_int_equal(recipe_write(&again, &second, &err), 0);
+    assert_int_equal(first.n, second.n);
+    assert_memory_equal(first.data, second.data, first.n);
+    assert_string_equal(again.sample.prompt, "To be,\n");
+    assert_string_equal(again.data.sources[1].path, "b \"c\\d.txt");
+    assert_true(again.optimizer.lr == 0.1);
+    recipe_keys(&n);
+    for (int32_t i = 0; i < n; i++) /* nothing is left out */
+        assert_non_null(strstr(first.data, recipe_keys(&n)[i].name));
+    buf_release(&first);
+    buf_release(&second);
+    recipe_release(&r);
+    recipe_release(&again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_given_has_its_default),
+        cmocka_unit_test(the_file_wins_over_defaults_and_set_over_the_file),
+        cmocka_unit_test(an_unknown_key_is_refused_by_name_and_line),
+        cmocka_unit_test(a_value_out_of_its_range_is_refused_by_key),
+        cmocka_unit_test(set_is_checked_like_the_file),
+        cmocka_unit_test(a_recipe_without_model_or_text_is_refused),
+        cmocka_unit_test(broken_yaml_is_one_line_with_its_place),
+        cmocka_unit_test(a_written_recipe_reads_back_to_itself),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
