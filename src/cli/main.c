@@ -17,6 +17,7 @@ static const struct cli_command commands[] = {
     {"convert", "write a model in another number format", cmd_convert},
     {"tokenize", "text to token ids and back", cmd_tokenize},
     {"tokenizer", "learn a vocabulary from text", cmd_tokenizer},
+    {"data", "texts to shards for training, and back", cmd_data},
     {"train", "pre-train, continue or fine-tune a model", cmd_train},
     {"grad", "the loss of a text and its gradients", cmd_grad},
     {NULL, NULL, NULL}};

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "formats/text_files.h"
@@ -48,6 +49,12 @@ int text_source_open(struct text_source **out, const char *path,
         text_source_close(s);
         return err->code;
     }
+    for (size_t i = 0; i < s->files.n; i++) {
+        struct stat st;
+
+        if (!stat(s->files.paths[i], &st))
+            s->counts.stored_total += st.st_size;
+    }
     *out = s;
     return 0;
 }
@@ -68,7 +75,11 @@ void text_source_close(struct text_source *s)
 
 struct text_source_counts text_source_counts(const struct text_source *s)
 {
-    return s->counts;
+    struct text_source_counts c = s->counts;
+
+    if (s->archive)
+        c.stored_bytes += archive_filter_bytes(s->archive, -1);
+    return c;
 }
 
 /* ---- the stream ------------------------------------------------------------------------------ */
@@ -121,6 +132,7 @@ static int open_file(struct text_source *s, struct mk_error *err)
 
 static void close_file(struct text_source *s)
 {
+    s->counts.stored_bytes += archive_filter_bytes(s->archive, -1);
     archive_read_free(s->archive);
     s->archive = NULL;
 }

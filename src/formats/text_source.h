@@ -38,7 +38,11 @@ struct text_document {
     int64_t line;                         /* where it begins, from 1 */
 };
 
-struct text_source_counts { int64_t n_files, n_documents, n_bytes, n_bad, n_empty; };
+struct text_source_counts {
+    int64_t n_files, n_documents, n_bytes, n_bad, n_empty; /* so far; bytes of text */
+    /* Of the files as they lie, packed: read so far, and all there are. */
+    int64_t stored_bytes, stored_total;
+};
 
 struct text_source;
 /* MK_ENOTFOUND when a folder holds no file of text. */

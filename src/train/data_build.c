@@ -33,6 +33,7 @@ struct build {
     struct item *items;                  /* [BATCH_DOCUMENTS] owned */
     int64_t n_items;
     uint64_t n_read;
+    int64_t stored_total;                /* bytes of all files */
 };
 
 struct data_build_options data_build_defaults(const struct tokenizer *t)
@@ -173,6 +174,31 @@ static void add_counts(struct text_source_counts *all, struct text_source_counts
     all->n_bytes += c.n_bytes;
     all->n_bad += c.n_bad;
     all->n_empty += c.n_empty;
+    all->stored_bytes += c.stored_bytes;
+    all->stored_total += c.stored_total;
+}
+
+static int tell(const struct build *b, const struct text_source *s, struct mk_error *err)
+{
+    int64_t done = b->report->read.stored_bytes + text_source_counts(s).stored_bytes;
+
+    if (b->o->progress &&
+        b->o->progress(b->o->progress_user, (uint64_t)done, (uint64_t)b->stored_total))
+        return mk_error_set(err, MK_ECANCELLED, "%s: stopped before its shards were whole",
+                            b->o->name);
+    return 0;
+}
+
+static int find_path(struct build *b, const char *path, struct mk_error *err)
+{
+    struct text_source *s;
+    int rc = text_source_open(&s, path, &b->o->text, err);
+
+    if (rc)
+        return rc;
+    b->stored_total += text_source_counts(s).stored_total;
+    text_source_close(s);
+    return 0;
 }
 
 static int add_path(struct build *b, const char *path, struct mk_error *err)
@@ -189,6 +215,8 @@ static int add_path(struct build *b, const char *path, struct mk_error *err)
         if (rc || !more)
             break;
         rc = add_document(b, &d, err);
+        if (!rc)
+            rc = tell(b, s, err);
     }
     add_counts(&b->report->read, text_source_counts(s));
     text_source_close(s);
@@ -235,6 +263,8 @@ int data_build(const struct tokenizer *t, const struct data_build_options *o, st
 
     *report = (struct data_build_report){0};
     rc = start(&b, err);
+    for (int i = 0; !rc && i < o->n_paths; i++)
+        rc = find_path(&b, o->paths[i], err);
     for (int i = 0; !rc && i < o->n_paths; i++)
         rc = add_path(&b, o->paths[i], err);
     if (!rc)

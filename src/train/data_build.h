@@ -24,6 +24,10 @@ struct data_build_options {
     uint64_t seed;                    /* of fill-in-the-middle */
     bool add_bos, add_eos;            /* around every document */
     int64_t shard_tokens;             /* a shard ends with the document that reaches it */
+    /* Called between documents with bytes of the files, as they lie; a return other than 0
+     * cancels. May be NULL. */
+    int (*progress)(void *user, uint64_t done, uint64_t total);
+    void *progress_user;
 };
 
 /* Filters and duplicates on, BOS and EOS where the vocabulary has them, 2^27 tokens a shard. name
@@ -39,7 +43,8 @@ struct data_build_report {
 };
 
 /* Writes into the folder `dir`, which must exist. On failure whole shards may stay; none is half
- * written. MK_EUNSUPPORTED for conversations: they need a loss mask. */
+ * written. Every path is looked for before any is read. MK_EUNSUPPORTED for conversations: they
+ * need a loss mask. */
 int data_build(const struct tokenizer *t, const struct data_build_options *o, struct exec *ex,
                const char *dir, struct data_build_report *report, struct mk_error *err);
 

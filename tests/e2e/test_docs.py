@@ -26,9 +26,10 @@ def test_every_command_is_in_the_man_page(minke):
     assert set(commands) <= set(described)
 
 
-@pytest.mark.parametrize("command", ["pull", "list", "remove", "chat", "tokenize", "tokenizer"])
+@pytest.mark.parametrize("command", ["pull", "list", "remove", "chat", "tokenize", "tokenizer",
+                                     "data build", "data show"])
 def test_every_long_option_is_in_the_man_page(minke, command):
-    options = re.findall(r"--([a-z0-9-]+)", minke(command, "--help").stdout)
+    options = re.findall(r"--([a-z0-9-]+)", minke(*command.split(), "--help").stdout)
     text = MAN.read_text().replace("\\-", "-")
     assert [o for o in options if f"--{o}" not in text] == []
 

@@ -197,12 +197,59 @@ static void what_cannot_be_built_is_refused(void **state)
     tokenizer_free(t);
 }
 
+struct told { uint64_t done, total; int n, stop_at; };
+
+static int listen(void *user, uint64_t done, uint64_t total)
+{
+    struct told *told = user;
+
+    assert_true(done >= told->done && done <= total);
+    told->done = done;
+    told->total = total;
+    return ++told->n == told->stop_at;
+}
+
+static void progress_rises_to_the_size_of_the_files_and_may_cancel(void **state)
+{
+    const struct place *p = *state;
+    struct tokenizer *t = make_tokenizer();
+    const char *paths[] = {p->source, p->source};
+    struct told told = {0};
+    struct data_build_options o = data_build_defaults(t);
+    struct data_build_report r;
+    struct mk_error err = {0};
+    struct map_file m;
+    struct exec *ex;
+    char path[128];
+
+    o.name = "web";
+    o.paths = paths;
+    o.n_paths = 2;
+    o.progress = listen;
+    o.progress_user = &told;
+    assert_int_equal(exec_create(&ex, 1, &err), 0);
+    told.stop_at = 50;
+    assert_int_equal(data_build(t, &o, ex, p->dir, &r, &err), MK_ECANCELLED);
+    assert_int_equal(access(shard_path(p, 0, path), F_OK), -1);
+    told = (struct told){.stop_at = -1};
+    assert_int_equal(data_build(t, &o, ex, p->dir, &r, &err), 0);
+    assert_int_equal(map_file_open(&m, p->source, &err), 0);
+    assert_int_equal(told.total, 2 * m.bytes);
+    assert_int_equal(told.done, told.total);
+    assert_int_equal(told.n, 2 * N_DOCUMENTS);
+    map_file_close(&m);
+    exec_free(ex);
+    tokenizer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(documents_are_kept_dropped_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_number_of_threads_changes_no_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_built_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(progress_rises_to_the_size_of_the_files_and_may_cancel,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
