@@ -203,6 +203,7 @@ static int open_metrics(struct train_run *run, int64_t step, struct mk_error *er
 
 static struct trainer_options trainer_options_of(const struct recipe *r)
 {
+    static const enum dtype types[] = {MK_F32, MK_BF16, MK_F8_E4M3};
     static const enum muon_variant variants[] = {MUON_TORCH, MUON_TORCH, MUON_V4};
     struct trainer_options o = {
         .schedule = {.kind = (enum schedule_kind)r->schedule.kind,
@@ -228,6 +229,7 @@ static struct trainer_options trainer_options_of(const struct recipe *r)
         .bias_until_tokens = r->balance.gamma_until_tokens,
         .outlier_z = r->optimizer.outlier_z,
         .ema = r->optimizer.ema,
+        .compute = types[r->train.compute],
         .mla = r->model.mla ? MK_MLA_ABSORBED : MK_MLA_EXPANDED,
     };
 

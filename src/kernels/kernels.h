@@ -25,6 +25,8 @@
 #include "tensor/dtype.h"
 
 struct kernels;
+struct compute;
+struct matmul_job;
 
 /* What an operation runs on: the table, the threads, and memory for the inside of one operation.
  * One thread of control. */
@@ -34,6 +36,10 @@ struct compute {
     /* Every operation that needs it resets it on entry; nothing outlives the call. */
     struct arena scratch;
     struct kernels *table; /* owned */
+    /* Set by compute_round_inputs (low_precision.h): the table's own product, and its inputs. */
+    int (*matmul_as_is)(struct compute *c, const struct matmul_job *jobs, int32_t n_jobs,
+                        struct mk_error *err);
+    struct arena rounded;
 };
 /* cpu: "ref", "avx2", "avx512" lower the machine, NULL takes the best; a machine that lacks it is
  * MK_EUNSUPPORTED. "avx512-bf16" is taken only when asked for: it rounds the activations that meet

@@ -159,6 +159,7 @@ void compute_release(struct compute *c)
 {
     exec_free(c->ex);
     arena_release(&c->scratch);
+    arena_release(&c->rounded);
     free(c->table);
     memset(c, 0, sizeof *c);
 }

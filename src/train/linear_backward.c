@@ -1,4 +1,7 @@
 /* linear_backward.c: products with a weight matrix, biases and norms. */
+#include <string.h>
+
+#include "kernels/fp8.h"
 #include "train/backward.h"
 
 static struct gemm_job weight_job(const struct linear *l)
@@ -25,7 +28,7 @@ static struct gemm_job input_job(const struct linear *l)
     return (struct gemm_job){.a = l->dy,
                              .a_stride = l->dy_stride,
                              .a_rows = l->dy_rows,
-                             .b = l->p->w + l->row0 * n_in,
+                             .b = param_used(l->p) + l->row0 * n_in,
                              .b_stride = n_in,
                              .out = l->dx,
                              .out_stride = l->dx_stride,
@@ -34,6 +37,66 @@ static struct gemm_job input_job(const struct linear *l)
                              .n_in = (int32_t)n_in,
                              .accumulate = l->add};
 }
+
+/* ---- Narrow types --------------------------------------------------------------------------- */
+
+/* Rows as one block of memory: fp8_round wants it so, and inputs must not be changed. */
+static int gather(struct backward *b, float **out, const float *x, int64_t stride,
+                  const int32_t *rows, int64_t n, int64_t width, struct mk_error *err)
+{
+    if (arena_take(b->s->memory, out, (size_t)(n * width), sizeof **out, err))
+        return err->code;
+    for (int64_t i = 0; i < n; i++)
+        memcpy(*out + i * width, x + (rows ? rows[i] : i) * stride, (size_t)width * sizeof *x);
+    return 0;
+}
+
+/* The rule for one operand; turned: of a sum over tokens. */
+static void round_operand(struct backward *b, enum dtype type, bool turned, float *x, int64_t n,
+                          int64_t width)
+{
+    if (type == MK_BF16)
+        bf16_round(b->s->c->ex, x, x, n * width);
+    else
+        fp8_round(b->s->c->ex, turned ? &fp8_activation_turned : &fp8_activation, x, x, n, width);
+}
+
+/* for_dx: dy as dy W takes it; for_dw: dy and x as dy^T x takes them. x is rounded as the forward
+ * pass did before it is rounded once more along the tokens. */
+static int round_job(struct backward *b, const struct linear *l, struct linear *for_dw,
+                     struct linear *for_dx, struct mk_error *err)
+{
+    int64_t n_out = l->n_out ? l->n_out : l->p->shape[0], n_in = l->p->shape[1];
+    float *dy, *turned, *x;
+
+    *for_dw = *for_dx = *l;
+    if (l->dx) {
+        if (gather(b, &dy, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err))
+            return err->code;
+        round_operand(b, l->p->compute, false, dy, l->n_rows, n_out);
+        for_dx->dy = dy;
+        for_dx->dy_stride = n_out;
+        for_dx->dy_rows = NULL;
+    }
+    if (!l->p->grad || !l->x)
+        return 0;
+    if (gather(b, &turned, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err) ||
+        gather(b, &x, l->x, l->x_stride, l->x_rows, l->n_rows, n_in, err))
+        return err->code;
+    round_operand(b, l->p->compute, true, turned, l->n_rows, n_out);
+    round_operand(b, l->p->compute, false, x, l->n_rows, n_in);
+    if (l->p->compute == MK_F8_E4M3)
+        round_operand(b, l->p->compute, true, x, l->n_rows, n_in);
+    for_dw->dy = turned;
+    for_dw->dy_stride = n_out;
+    for_dw->dy_rows = NULL;
+    for_dw->x = x;
+    for_dw->x_stride = n_in;
+    for_dw->x_rows = NULL;
+    return 0;
+}
+
+/* ---- All jobs ------------------------------------------------------------------------------- */
 
 int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_jobs,
                     struct mk_error *err)
@@ -47,10 +110,14 @@ int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_job
         arena_take(b->s->memory, &inputs, (size_t)n_jobs, sizeof *inputs, err))
         return err->code;
     for (int32_t i = 0; i < n_jobs; i++) {
+        struct linear for_dw = jobs[i], for_dx = jobs[i];
+
+        if (jobs[i].p->compute != MK_F32 && round_job(b, &jobs[i], &for_dw, &for_dx, err))
+            return err->code;
         if (jobs[i].p->grad && jobs[i].x)
-            weights[n_weights++] = weight_job(&jobs[i]);
+            weights[n_weights++] = weight_job(&for_dw);
         if (jobs[i].dx)
-            inputs[n_inputs++] = input_job(&jobs[i]);
+            inputs[n_inputs++] = input_job(&for_dx);
     }
     if ((n_weights && c->k->gemm_tn(c, weights, n_weights, err)) ||
         (n_inputs && c->k->gemm_nn(c, inputs, n_inputs, err)))

@@ -129,7 +129,7 @@ static int absorbed_keys(struct backward *b, struct param *kv_b, const struct ml
         arena_take(s->memory, &dw, (size_t)n.h, sizeof *dw, err) ||
         arena_take(s->memory, &dx, (size_t)n.h, sizeof *dx, err))
         return err->code;
-    turn_keys(&n, kv_b->w, turned);
+    turn_keys(&n, param_used(kv_b), turned);
     for (int32_t h = 0; h < n.h; h++) {
         int64_t row = (int64_t)h * (n.dn + n.dv);
 

@@ -24,6 +24,7 @@ static void add(struct list *l, enum weight_role role, int32_t layer, int32_t ex
                             .shape = {n_out, n_in},
                             .n = n_in ? n_out * n_in : n_out,
                             .n_streams = 1,
+                            .compute = MK_F32,
                             .buffer = role == W_ROUTER_BIAS};
         weight_name(q->name, NAME_HF, role, layer, expert);
     }

@@ -2,9 +2,11 @@
 #include "train/params.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/rng.h"
+#include "kernels/fp8.h"
 #include "model/convert_plan.h"
 #include "model/names.h"
 #include "train/param_list.h"
@@ -36,25 +38,41 @@ static int take_slots(struct params *p, struct mk_error *err)
     return 0;
 }
 
-/* What model_load reads: every master as a tensor of one file that is not there. */
-static int make_view(struct params *p, struct mk_error *err)
+static int add_to_view(struct params *p, struct param *q, struct mk_error *err)
+{
+    struct file_tensor t = {.name = q->name,
+                            .dtype = q->compute,
+                            .n_dims = q->n_dims,
+                            .shape = {q->shape[0], q->shape[1]},
+                            .data = q->bytes ? q->bytes : (const unsigned char *)q->w};
+    char name[MK_NAME_BYTES + 16];
+
+    dtype_bytes(q->compute, (uint64_t)q->n, &t.bytes);
+    if (tensors_add(&p->view, &t, err))
+        return err->code;
+    if (!q->scales)
+        return 0;
+    snprintf(name, sizeof name, "%s_scale_inv", q->name);
+    t = (struct file_tensor){
+        .name = name,
+        .dtype = MK_F32,
+        .n_dims = 2,
+        .shape = {(q->shape[0] + FP8_TILE - 1) / FP8_TILE, (q->shape[1] + FP8_TILE - 1) / FP8_TILE},
+        .data = (const unsigned char *)q->scales};
+    t.bytes = (uint64_t)(t.shape[0] * t.shape[1]) * sizeof *q->scales;
+    return tensors_add(&p->view, &t, err);
+}
+
+int params_view(struct params *p, struct mk_error *err)
 {
     struct map_file none = {0};
 
+    tensors_release(&p->view);
     if (tensors_add_file(&p->view, &none, "training weights", err))
         return err->code;
-    for (int64_t i = 0; i < p->n_items; i++) {
-        const struct param *q = &p->items[i];
-        struct file_tensor t = {.name = p->items[i].name,
-                                .dtype = MK_F32,
-                                .n_dims = q->n_dims,
-                                .shape = {q->shape[0], q->shape[1]},
-                                .data = (const unsigned char *)q->w,
-                                .bytes = (uint64_t)q->n * sizeof *q->w};
-
-        if (tensors_add(&p->view, &t, err))
+    for (int64_t i = 0; i < p->n_items; i++)
+        if (add_to_view(p, &p->items[i], err))
             return err->code;
-    }
     return tensors_finish(&p->view, err);
 }
 
@@ -78,7 +96,7 @@ int params_init(struct params *p, const struct arch *a, struct mk_error *err)
                      "%d multi-token-prediction blocks: at most %d are trained", a->n_mtp,
                      MK_MAX_STREAMS / 2 - 1);
     } else if (!param_list(p, err) && !take_slots(p, err) && !take_values(p, err) &&
-               !make_view(p, err)) {
+               !params_view(p, err)) {
         set_streams(p);
         return 0;
     }
@@ -219,10 +237,8 @@ struct param *params_get(const struct params *p, enum weight_role role, int32_t 
 
 struct param *params_find(const struct params *p, const char *name)
 {
-    const struct file_tensor *t = tensors_find(&p->view, name);
-
-    for (int64_t i = 0; t && i < p->n_items; i++)
-        if ((const unsigned char *)p->items[i].w == t->data)
+    for (int64_t i = 0; i < p->n_items; i++)
+        if (!strcmp(p->items[i].name, name))
             return &p->items[i];
     return NULL;
 }
@@ -283,7 +299,12 @@ void params_join(struct params *p)
 int params_pack(const struct params *p, struct model *m, const struct model_options *o,
                 struct mk_error *err)
 {
+    struct arch a = p->arch;
+
+    for (int64_t i = 0; i < p->n_items; i++)
+        if (p->items[i].compute == MK_F8_E4M3)
+            a.fp8_block[0] = a.fp8_block[1] = FP8_TILE;
     if (m->memory.first)
         model_release(m);
-    return model_load(m, &p->arch, &p->view, NAME_HF, o, err);
+    return model_load(m, &a, &p->view, NAME_HF, o, err);
 }

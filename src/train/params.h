@@ -25,8 +25,13 @@ struct param {
      * not depend on how a step is cut into passes. params_join adds them up into the first. */
     float *grad;
     int32_t n_streams;
-    bool frozen; /* no gradient wanted */
-    bool buffer; /* never has one: the bias of the V3 router */
+    /* What products take instead of w, see narrow.h; F32: w itself. */
+    enum dtype compute;   /* MK_F32, MK_BF16 or MK_F8_E4M3 */
+    float *rounded;       /* [shape] or NULL */
+    unsigned char *bytes; /* [shape] of the type, what model_load reads; or NULL */
+    float *scales;        /* FP8: [ceil(out / 128), ceil(in / 128)] */
+    bool frozen;          /* no gradient wanted */
+    bool buffer;          /* never has one: the bias of the V3 router */
 };
 
 struct params {
@@ -68,6 +73,14 @@ void params_zero_gradients(struct params *p);
 /* After the last pass of a step: streams are added into the first of each. */
 void params_join(struct params *p);
 
+/* What products multiply with. */
+static inline const float *param_used(const struct param *q)
+{
+    return q->rounded ? q->rounded : q->w;
+}
+
+/* What model_load reads, made anew: every weight as a tensor of one file that is not there. */
+int params_view(struct params *p, struct mk_error *err);
 /* The forward model on the masters as they are. `m` is released first unless it is all zero. */
 int params_pack(const struct params *p, struct model *m, const struct model_options *o,
                 struct mk_error *err);

@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/low_precision.h"
+#include "train/narrow.h"
+
 #define OUTLIER_KEEP 0.98
 #define OUTLIER_MIN_STEPS 50 /* before them nothing is known about what is usual */
 
@@ -11,6 +14,7 @@ int trainer_pack(struct trainer *t, struct mk_error *err)
 {
     struct model_options o = {.mla = t->o.mla, .with_mtp = t->params->arch.n_mtp > 0};
 
+    narrow_round(t->params, t->c->ex);
     return params_pack(t->params, &t->model, &o, err);
 }
 
@@ -51,8 +55,14 @@ int trainer_init(struct trainer *t, struct params *p, struct compute *c,
     *t = (struct trainer){.o = *o, .params = p, .c = c};
     arena_init(&t->pass_memory, SIZE_MAX / 4);
     arena_init(&t->batch_memory, SIZE_MAX / 4);
-    if (optim_init(&t->optim, p, &o->optim, err) || take_ema(t, err) || take_counts(t, err) ||
-        trainer_pack(t, err)) {
+    if (o->compute != MK_F32) {
+        if (o->mla == MK_MLA_ABSORBED)
+            return mk_error_set(err, MK_EINVAL,
+                                "absorbed attention is trained in f32: take model.mla expanded");
+        compute_round_inputs(c);
+    }
+    if (narrow_init(p, o->compute, c->ex, err) || optim_init(&t->optim, p, &o->optim, err) ||
+        take_ema(t, err) || take_counts(t, err) || trainer_pack(t, err)) {
         trainer_release(t);
         return err->code;
     }

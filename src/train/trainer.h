@@ -27,6 +27,7 @@ struct trainer_options {
     double outlier_z;
     double ema; /* weight of the old mean of weights, e.g. 0.999; 0: none is kept */
     enum mk_mla mla;
+    enum dtype compute; /* MK_F32, or of the products: MK_BF16, MK_F8_E4M3; see narrow.h */
 };
 
 /* Mean and variance of recent steps, weights falling by 0.98 a step. */

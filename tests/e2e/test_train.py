@@ -95,6 +95,23 @@ def test_threads_and_memory_change_no_byte(minke, recipe, tmp_path, threads):
     assert runs[0] == runs[1]
 
 
+@pytest.mark.parametrize("compute", ["bf16", "fp8"])
+def test_narrow_types_learn_and_resume_to_the_byte(minke, recipe, tmp_path, compute):
+    options = ("-q", "--set", f"train.compute={compute}", "--set", "train.tokens=6400")
+    ok(minke("train", recipe, *options, "--set", f"out={tmp_path / 'whole'}"))
+    whole = files_of(tmp_path / "whole")
+    lines = [json.loads(x) for x in whole["metrics.jsonl"].splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.2
+    ok(minke("train", recipe, *options))
+    for step in ("050", "040"):  # as if it had been killed after step 30
+        shutil.rmtree(tmp_path / f"run/checkpoints/step-000{step}", ignore_errors=True)
+    ok(minke("train", recipe, *options, "--resume"))
+    run = files_of(tmp_path / "run")
+    assert run["metrics.jsonl"] == whole["metrics.jsonl"]
+    last = max(n for n in whole if n.endswith("model.safetensors"))
+    assert run[last] == whole[last]
+
+
 def test_a_checkpoint_is_a_model(minke, recipe, tmp_path):
     r = ok(minke("train", recipe, "-q", "--set", "train.tokens=2560"))
     checkpoint = r.stdout.strip()

@@ -15,8 +15,8 @@
  *
  * A product of two rounded values is the scheme's to within f32's own rounding. A Hopper GPU keeps
  * about 14 bits of each sum of 128, so equal bits with one are out of reach. */
-#ifndef MK_TRAIN_FP8_H
-#define MK_TRAIN_FP8_H
+#ifndef MK_KERNELS_FP8_H
+#define MK_KERNELS_FP8_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -10,7 +10,7 @@
 
 #include "base/map_file.h"
 #include "tensor/dtype.h"
-#include "train/fp8.h"
+#include "kernels/fp8.h"
 
 #define ROWS 131 /* of the golden input */
 #define COLUMNS 150

@@ -1,5 +1,5 @@
 /* fp8.c: areas of 128 x 128 values that threads take: scales first, then every value. */
-#include "train/fp8.h"
+#include "kernels/fp8.h"
 
 #include <math.h>
 #include <string.h>
