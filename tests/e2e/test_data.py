@@ -112,7 +112,7 @@ def test_mistakes_are_named(minke, tokenizer, corpus, tmp_path):
 def test_a_shard_of_another_vocabulary_is_refused(minke, tokenizer, corpus, tmp_path):
     shard = build(minke, tokenizer, tmp_path / "out", corpus[0])["shards"][0]
     minke("tokenizer", "train", "--out", tmp_path / "other", "--vocab", 268, tmp_path / "corpus.txt")
-    failed(minke("data", "show", "-t", tmp_path / "other", shard), "vocabulary")
+    failed(minke("data", "show", "-t", tmp_path / "other", shard), "another tokenizer")
 
 
 def test_a_folder_that_cannot_be_made_is_named(minke, tokenizer, corpus, tmp_path):
