@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,38 @@ static int weights(struct job *j, const char *resume, struct mk_error *err)
         return err->code;
     say(j, "reading", path);
     return read_model(j, path, err);
+}
+
+/* Whether a name is in a list of patterns parted by commas. */
+static bool matches(const char *list, const char *name)
+{
+    char pattern[256];
+
+    while (*list) {
+        size_t n = strcspn(list, ",");
+
+        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
+        if (fnmatch(pattern, name, 0) == 0)
+            return true;
+        list += n + (list[n] == ',');
+    }
+    return false;
+}
+
+static int freeze(struct job *j, struct mk_error *err)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < j->p->params.n_items; i++) {
+        struct param *q = &j->p->params.items[i];
+
+        q->frozen = !matches(j->r->model.learn, q->name);
+        n += !q->frozen && !q->buffer;
+    }
+    return n ? 0
+             : mk_error_set(err, MK_EINVAL,
+                            "model.learn: '%s' is the name of no weight: nothing would learn",
+                            j->r->model.learn);
 }
 
 /* ---- Vocabulary ----------------------------------------------------------------------------- */
@@ -399,7 +432,8 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
     struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
     struct token_shard_key key;
 
-    if (weights(&j, resume, err) || vocabulary(&j, &key, err) || data(&j, &key, err)) {
+    if (weights(&j, resume, err) || freeze(&j, err) || vocabulary(&j, &key, err) ||
+        data(&j, &key, err)) {
         prepared_release(p);
         return err->code;
     }

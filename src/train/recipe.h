@@ -28,6 +28,7 @@ struct recipe {
     int64_t seed, threads;
     struct {
         const char *config, *from; /* a new model's config.json, or a model to go on with */
+        const char *learn; /* names of weights with * and ?, parted by commas */
         double init_std, mtp_weight, mtp_late_weight;
         int64_t mtp_late_tokens;
         int64_t mla; /* 0 expanded, 1 absorbed */

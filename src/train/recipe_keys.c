@@ -17,6 +17,8 @@ static const struct recipe_key keys[] = {
      "config.json of a new model"},
     {"model", "from", RECIPE_TEXT, AT(model.from), 0, 0, "", NULL,
      "a model to go on with, any that runs"},
+    {"model", "learn", RECIPE_TEXT, AT(model.learn), 0, 0, "*", NULL,
+     "weights that learn: names with * and ?, parted by commas"},
     {"model", "init_std", RECIPE_REAL, AT(model.init_std), 0, 1, "0.02", NULL,
      "standard deviation of new matrices"},
     {"model", "mla", RECIPE_CHOICE, AT(model.mla), 0, 0, "expanded", "expanded|absorbed",

@@ -118,11 +118,12 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def leave(self, text, seconds=60):
-        """Types it until the program ends: what is typed between two prompts may be thrown away."""
+        """Types it until the program ends: between two prompts it may be thrown away, or stay in
+        the line as text, which Ctrl-U clears."""
         end = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < end, f"it does not end, saw {self.shown!r}"
-            self.type(text)
+            self.type("\x15" + text)
             for _ in range(10):
                 if self.process.poll() is None and select.select([self.fd], [], [], 0.1)[0]:
                     try:

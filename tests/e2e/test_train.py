@@ -112,6 +112,26 @@ def test_narrow_types_learn_and_resume_to_the_byte(minke, recipe, tmp_path, comp
     assert run[last] == whole[last]
 
 
+def weights_of(checkpoint):
+    data = (checkpoint / "model.safetensors").read_bytes()
+    n = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + n])
+    return {name: data[8 + n:][slice(*t["data_offsets"])] for name, t in header.items()
+            if name != "__metadata__"}
+
+
+def test_frozen_weights_keep_every_bit(minke, recipe, tmp_path):
+    options = ("-q", "--set", "train.tokens=1280", "--set", "save.keep=9", "--set", "save.every=5",
+               "--set", "model.learn=*.mlp.experts.*,lm_head.weight", "--set", "balance.gamma=0")
+    ok(minke("train", recipe, *options))
+    early, late = (weights_of(tmp_path / f"run/checkpoints/step-0000{s}") for s in ("05", "10"))
+    moved = {name for name in early if early[name] != late[name]}
+    assert moved and "lm_head.weight" in moved
+    assert all(".mlp.experts." in n or n == "lm_head.weight" for n in moved)
+    failed(minke("train", recipe, "-q", "--set", "model.learn=nothing",
+                 "--set", f"out={tmp_path / 'other'}"), "model.learn", "nothing")
+
+
 def test_a_checkpoint_is_a_model(minke, recipe, tmp_path):
     r = ok(minke("train", recipe, "-q", "--set", "train.tokens=2560"))
     checkpoint = r.stdout.strip()
