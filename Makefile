@@ -214,4 +214,4 @@ build/peers-npm/ready: tests/peers/package.json tests/peers/package-lock.json te
 	@touch $@
 
 .PHONY: all help deps run check test test-long test-peers bench fuzz developer clang install clean built fuzzers
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(KERNELCHECK_OBJ:.o=.d) $(FUZZERS:%.c=$(B)/obj/%.d)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(KERNELCHECK_OBJ:.o=.d) $(BENCH_BIN:$(B)/%=$(B)/obj/%.d) $(FUZZERS:%.c=$(B)/obj/%.d)
