@@ -102,11 +102,12 @@ def compare_precision(o):
                   "valid_loss": m["valid_loss"]} for m in metrics if "valid_loss" in m]
     base = last["bf16-0"]
     spread = [last[f"bf16-{s}"] for s in range(o.seeds)]
+    chance = (f"{o.seeds} seeds of bf16 lie {(max(spread) / min(spread) - 1) * 100:.3f} % apart"
+              if o.seeds > 1 else "one seed: how much chance moves the loss was not measured")
     write(o, "precision", [
         "validation loss at the end: " + ", ".join(f"{n} {x:.4f}" for n, x in last.items()),
         f"fp8 is {(last['fp8-0'] / base - 1) * 100:+.3f} % of bf16 (bound: 0.25 %), f32 "
-        f"{(last['f32-0'] / base - 1) * 100:+.3f} %; {o.seeds} seeds of bf16 lie "
-        f"{(max(spread) / min(spread) - 1) * 100:.3f} % apart"], rows)
+        f"{(last['f32-0'] / base - 1) * 100:+.3f} %; {chance}"], rows)
 
 
 def main():
