@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "runs/report.h"
 #include "train/checkpoint.h"
 
 /* ---- Ctrl-C --------------------------------------------------------------------------------- */
@@ -276,7 +277,7 @@ static int save(struct train_run *run, struct mk_error *err)
     if (path_in(run, dir, "checkpoints", err))
         return err->code;
     prune(dir, run->recipe->save.keep);
-    return 0;
+    return report_refresh(run->folder, err);
 }
 
 static bool due(int64_t every, int64_t step, bool last)

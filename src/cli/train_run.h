@@ -3,6 +3,7 @@
  *   RUN/recipe.yaml            every key with the value it has
  *   RUN/metrics.jsonl          a line a step; nothing in it depends on the clock
  *   RUN/timing.jsonl           tokens a second
+ *   RUN/report.html, RUN/events.out.tfevents...   both files as curves, drawn at every checkpoint
  *   RUN/checkpoints/step-N/    a model that anything of the Hugging Face family loads, and the
  * state RUN/samples/step-N.txt     what the model wrote RUN/tokenizer/, RUN/data/  what was made
  * from the texts */

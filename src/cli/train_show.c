@@ -33,9 +33,18 @@ static json_t *sources_json(const struct train_run *run, const struct mixture_st
     return all;
 }
 
+static json_t *load_json(const int64_t *n, int32_t n_experts)
+{
+    json_t *all = json_array();
+
+    for (int32_t e = 0; e < n_experts; e++)
+        json_array_append_new(all, json_integer(n[e]));
+    return all;
+}
+
 /* Of every layer with experts: entropy of the load as a share of its largest, and the busiest
- * expert's load in multiples of the mean. */
-static json_t *experts_json(const struct trainer *t)
+ * expert's load in multiples of the mean; with_load: the tokens of each expert too. */
+static json_t *experts_json(const struct trainer *t, bool with_load)
 {
     const struct arch *a = &t->params->arch;
     json_t *all = json_array();
@@ -52,10 +61,14 @@ static json_t *experts_json(const struct trainer *t)
             entropy -= p > 0 ? p * log(p) : 0;
             most = fmax(most, p * a->n_experts);
         }
-        if (sum > 0)
-            json_array_append_new(
-                all, json_pack("{s:i, s:f, s:f}", "layer", l, "entropy",
-                               a->n_experts > 1 ? entropy / log(a->n_experts) : 1.0, "most", most));
+        if (sum <= 0)
+            continue;
+        json_array_append_new(
+            all, json_pack("{s:i, s:f, s:f}", "layer", l, "entropy",
+                           a->n_experts > 1 ? entropy / log(a->n_experts) : 1.0, "most", most));
+        if (with_load)
+            json_object_set_new(json_array_get(all, json_array_size(all) - 1), "load",
+                                load_json(n, a->n_experts));
     }
     return all;
 }
@@ -72,7 +85,7 @@ static char *metrics_json(const struct train_run *run, const struct step_report 
         json_object_set_new(o, "mtp_loss", json_real(r->mtp_loss));
     if (run->trainer.expert_tokens) {
         json_object_set_new(o, "balance_loss", json_real(r->balance_loss));
-        json_object_set_new(o, "experts", experts_json(&run->trainer));
+        json_object_set_new(o, "experts", experts_json(&run->trainer, has_valid));
     }
     if (has_valid)
         json_object_set_new(o, "valid_loss", json_real(run->valid));

@@ -52,8 +52,9 @@ def recipe(tmp_path):
 
 def files_of(run):
     """All that may not depend on the clock."""
+    timed = ("timing.jsonl", "recipe.yaml", "report.html", "events.out.tfevents.0.minke")
     return {str(p.relative_to(run)): p.read_bytes() for p in sorted(run.rglob("*"))
-            if p.is_file() and p.name not in ("timing.jsonl", "recipe.yaml")}
+            if p.is_file() and p.name not in timed}
 
 
 def ok(result):

@@ -1,0 +1,296 @@
+/* history.c: one line after the other becomes points of curves. */
+#include "runs/history.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/map_file.h"
+
+#define PATH 4096
+
+static const char *const names[HISTORY_N] = {"loss", "valid_loss", "mtp_loss", "balance_loss",
+                                             "lr",   "norm",       "tokens_per_s"};
+
+/* ---- Curves ---------------------------------------------------------------------------------- */
+
+static int add_point(struct history_series *s, int64_t step, double tokens, double y,
+                     struct mk_error *err)
+{
+    if (s->n == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 64;
+        struct history_point *grown = realloc(s->points, capacity * sizeof *grown);
+
+        if (!grown)
+            return mk_error_memory(err, capacity * sizeof *grown);
+        s->points = grown;
+        s->capacity = capacity;
+    }
+    s->points[s->n++] = (struct history_point){step, tokens, y};
+    return 0;
+}
+
+/* A number that is absent, null or infinite leaves a gap. */
+static int add_number(struct history_series *s, const struct history *h, const json_t *y,
+                      struct mk_error *err)
+{
+    if (!json_is_number(y) || !isfinite(json_number_value(y)))
+        return 0;
+    return add_point(s, h->step, h->tokens, json_number_value(y), err);
+}
+
+static void series_release(struct history_series *s)
+{
+    free(s->name);
+    free(s->points);
+}
+
+/* The part of this name, made when it is new; NULL with *err set. */
+static struct history_series *find_part(struct history_parts *p, const char *name,
+                                        struct mk_error *err)
+{
+    struct history_series *grown;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->items[i].name, name))
+            return &p->items[i];
+    if (p->n == HISTORY_MAX_PARTS) {
+        mk_error_set(err, MK_ELIMIT, "more than %d sources or layers", HISTORY_MAX_PARTS);
+        return NULL;
+    }
+    grown = realloc(p->items, (p->n + 1) * sizeof *grown);
+    if (grown)
+        p->items = grown;
+    if (!grown || !(grown[p->n] = (struct history_series){.name = strdup(name)}).name) {
+        mk_error_memory(err, (p->n + 1) * sizeof *grown);
+        return NULL;
+    }
+    return &p->items[p->n++];
+}
+
+static void parts_release(struct history_parts *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        series_release(&p->items[i]);
+    free(p->items);
+}
+
+/* ---- metrics.jsonl --------------------------------------------------------------------------- */
+
+static int read_sources(struct history *h, json_t *sources, struct mk_error *err)
+{
+    const char *name;
+    json_t *one;
+
+    json_object_foreach(sources, name, one)
+    {
+        const json_t *loss = json_object_get(one, "loss");
+        struct history_series *s = find_part(&h->sources, name, err);
+
+        if (!s || add_number(s, h, loss, err))
+            return err->code;
+    }
+    return 0;
+}
+
+static int read_load(struct history *h, size_t layer, const json_t *load, struct mk_error *err)
+{
+    struct history_load *to = &h->loads[layer];
+    size_t n = json_array_size(load);
+    int64_t *tokens;
+
+    if (n == 0)
+        return 0;
+    if (n > HISTORY_MAX_EXPERTS)
+        return mk_error_set(err, MK_ELIMIT, "more than %d experts", HISTORY_MAX_EXPERTS);
+    tokens = malloc(n * sizeof *tokens);
+    if (!tokens)
+        return mk_error_memory(err, n * sizeof *tokens);
+    for (size_t e = 0; e < n; e++) {
+        tokens[e] = json_integer_value(json_array_get(load, e));
+        if (tokens[e] < 0)
+            tokens[e] = 0;
+    }
+    free(to->tokens);
+    *to = (struct history_load){.step = h->step, .tokens = tokens, .n = n};
+    return 0;
+}
+
+static int read_layer(struct history *h, const json_t *one, struct mk_error *err)
+{
+    size_t before = h->layers.n, layer;
+    struct history_series *s;
+    char name[32];
+
+    snprintf(name, sizeof name, "%lld",
+             (long long)json_integer_value(json_object_get(one, "layer")));
+    s = find_part(&h->layers, name, err);
+    if (!s)
+        return err->code;
+    if (h->layers.n > before) {
+        struct history_load *grown = realloc(h->loads, h->layers.n * sizeof *grown);
+
+        if (!grown) {
+            series_release(&h->layers.items[--h->layers.n]);
+            return mk_error_memory(err, (before + 1) * sizeof *grown);
+        }
+        grown[before] = (struct history_load){0};
+        h->loads = grown;
+    }
+    layer = (size_t)(s - h->layers.items);
+    if (add_number(s, h, json_object_get(one, "most"), err))
+        return err->code;
+    return read_load(h, layer, json_object_get(one, "load"), err);
+}
+
+static int read_step(struct history *h, const json_t *o, struct mk_error *err)
+{
+    const json_t *step = json_object_get(o, "step"), *one;
+    size_t i;
+
+    if (!json_is_integer(step) || !json_is_number(json_object_get(o, "tokens")) ||
+        json_integer_value(step) <= h->step)
+        return mk_error_set(err, MK_EFORMAT, "is no step behind the one before");
+    h->step = json_integer_value(step);
+    h->tokens = json_number_value(json_object_get(o, "tokens"));
+    h->n_skipped += json_is_true(json_object_get(o, "skipped"));
+    for (i = 0; i < HISTORY_SPEED; i++)
+        if (add_number(&h->series[i], h, json_object_get(o, names[i]), err))
+            return err->code;
+    json_array_foreach(json_object_get(o, "experts"), i, one)
+        if (read_layer(h, one, err))
+            return err->code;
+    return read_sources(h, json_object_get(o, "sources"), err);
+}
+
+/* ---- timing.jsonl ---------------------------------------------------------------------------- */
+
+/* Where a step stands on the axis of tokens is known from its line of metrics. */
+static int read_timing(struct history *h, const json_t *o, struct mk_error *err)
+{
+    const struct history_series *loss = &h->series[HISTORY_LOSS];
+    struct history_series *speed = &h->series[HISTORY_SPEED];
+    const json_t *step = json_object_get(o, "step"), *y = json_object_get(o, names[HISTORY_SPEED]);
+    size_t low = 0, high = loss->n;
+
+    if (!json_is_integer(step) ||
+        (speed->n && json_integer_value(step) <= speed->points[speed->n - 1].step))
+        return mk_error_set(err, MK_EFORMAT, "is no step behind the one before");
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (loss->points[middle].step < json_integer_value(step))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == loss->n || loss->points[low].step != json_integer_value(step) ||
+        !json_is_number(y) || !isfinite(json_number_value(y)))
+        return 0;
+    h->seconds += fmax(0, json_number_value(json_object_get(o, "ms"))) / 1000;
+    return add_point(speed, loss->points[low].step, loss->points[low].tokens,
+                     json_number_value(y), err);
+}
+
+/* ---- Lines ----------------------------------------------------------------------------------- */
+
+typedef int line_fn(struct history *h, const json_t *o, struct mk_error *err);
+
+static int read_lines(struct history *h, const struct map_file *m, line_fn *read,
+                      struct mk_error *err)
+{
+    size_t at = 0;
+
+    for (int64_t line = 1; at < m->bytes; line++) {
+        const char *text = (const char *)m->data + at;
+        const char *end = memchr(text, '\n', m->bytes - at);
+        json_t *o;
+        int rc;
+
+        if (!end) /* what a killed run leaves */
+            return 0;
+        o = json_loadb(text, (size_t)(end - text), 0, NULL);
+        rc = json_is_object(o) ? read(h, o, err) : mk_error_set(err, MK_EFORMAT, "is no object");
+        json_decref(o);
+        if (rc)
+            return mk_error_wrap(err, "line %lld", (long long)line);
+        at += (size_t)(end - text) + 1;
+    }
+    return 0;
+}
+
+static int read_file(struct history *h, const char *folder, const char *name, bool needed,
+                     line_fn *read, struct mk_error *err)
+{
+    struct map_file m;
+    char path[PATH];
+    int rc;
+
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
+    if (access(path, F_OK))
+        return !needed ? 0
+                       : mk_error_set(err, MK_ENOTFOUND,
+                                      "%s: is no run: there is no %s in it", folder, name);
+    if (map_file_open(&m, path, err))
+        return err->code;
+    rc = read_lines(h, &m, read, err);
+    map_file_close(&m);
+    return rc ? mk_error_wrap(err, "%s", path) : 0;
+}
+
+/* "runs/tiny/" -> "tiny" */
+static char *name_of(const char *folder)
+{
+    size_t end = strlen(folder), begin;
+
+    while (end > 1 && folder[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && folder[begin - 1] != '/'; begin--)
+        ;
+    return strndup(folder + begin, end - begin);
+}
+
+static int name_series(struct history *h, struct mk_error *err)
+{
+    for (int i = 0; i < HISTORY_N; i++)
+        if (!(h->series[i].name = strdup(names[i])))
+            return mk_error_memory(err, strlen(names[i]) + 1);
+    return 0;
+}
+
+int history_read(struct history *h, const char *folder, struct mk_error *err)
+{
+    *h = (struct history){.name = name_of(folder)};
+    if (!h->name)
+        return mk_error_memory(err, strlen(folder) + 1);
+    if (name_series(h, err) || read_file(h, folder, "metrics.jsonl", true, read_step, err) ||
+        read_file(h, folder, "timing.jsonl", false, read_timing, err)) {
+        history_release(h);
+        return err->code;
+    }
+    return 0;
+}
+
+void history_release(struct history *h)
+{
+    for (int i = 0; i < HISTORY_N; i++)
+        series_release(&h->series[i]);
+    for (size_t i = 0; i < h->layers.n; i++)
+        free(h->loads[i].tokens);
+    free(h->loads);
+    parts_release(&h->sources);
+    parts_release(&h->layers);
+    free(h->name);
+    *h = (struct history){0};
+}
+
+double history_last(const struct history_series *s)
+{
+    return s->n ? s->points[s->n - 1].y : NAN;
+}

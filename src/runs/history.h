@@ -1,0 +1,51 @@
+/* history.h: what a run wrote about itself, read back as curves: metrics.jsonl and timing.jsonl.
+ *
+ * The files are hostile: a line that is no object of a step is refused by its number, except a last
+ * one without line break, which a killed run leaves. Read-only once read; one owner. */
+#ifndef MK_RUNS_HISTORY_H
+#define MK_RUNS_HISTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct history_point { int64_t step; double tokens, y; };
+struct history_series {
+    char *name;                    /* owned; any text */
+    struct history_point *points;  /* [n] owned, steps ascending; y is finite */
+    size_t n, capacity;
+};
+
+enum history_kind {
+    HISTORY_LOSS, HISTORY_VALID, HISTORY_MTP, HISTORY_BALANCE, HISTORY_LR, HISTORY_NORM,
+    HISTORY_SPEED, /* tokens a second */
+    HISTORY_N
+};
+
+#define HISTORY_MAX_EXPERTS 4096
+struct history_load {
+    int64_t step, *tokens;         /* of each expert, [n] owned; n 0: never told */
+    size_t n;
+};
+
+#define HISTORY_MAX_PARTS 1024 /* sources, layers */
+struct history_parts { struct history_series *items; size_t n; }; /* owned */
+
+struct history {
+    char *name;                            /* the folder's own; owned */
+    int64_t step, n_skipped;               /* of the last line; steps that changed nothing */
+    double tokens, seconds;                /* seen; spent in steps */
+    struct history_series series[HISTORY_N];
+    struct history_parts sources;          /* loss of each */
+    struct history_parts layers;           /* busiest expert's load in means; name: the number */
+    struct history_load *loads;            /* [layers.n] the last that was told; owned */
+};
+
+/* folder: of a run. MK_ENOTFOUND when it holds no metrics.jsonl; timing.jsonl may be absent. */
+int history_read(struct history *h, const char *folder, struct mk_error *err);
+void history_release(struct history *h);
+/* The last value, or NAN. */
+double history_last(const struct history_series *s);
+
+#endif

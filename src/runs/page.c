@@ -1,0 +1,78 @@
+/* page.c: text, escaped, and numbers for people. */
+#include "runs/page.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_PAGE ((size_t)64 << 20)
+
+void page_init(struct page *p, struct mk_error *err)
+{
+    err->code = 0;
+    p->err = err;
+    buf_init(&p->b, MAX_PAGE);
+}
+
+void page_release(struct page *p)
+{
+    buf_release(&p->b);
+}
+
+void page_put(struct page *p, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (p->err->code)
+        return;
+    if (n < 0 || (size_t)n >= sizeof text)
+        mk_error_set(p->err, MK_EINTERNAL, "a piece of a page is longer than %zu bytes",
+                     sizeof text);
+    else
+        buf_append(&p->b, text, (size_t)n, p->err);
+}
+
+void page_text(struct page *p, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c && !p->err->code; c++) {
+        if (*c == '<' || *c == '>' || *c == '&' || *c == '"' || *c == '\'')
+            page_put(p, "&#%d;", *c);
+        else
+            buf_append(&p->b, *c < 0x20 || *c == 0x7f ? "?" : (const char *)c, 1, p->err);
+    }
+}
+
+void page_number(char text[16], double n)
+{
+    static const char *const units[] = {"", "k", "M", "G", "T", "P"};
+    double size = fabs(n);
+    int unit = 0;
+
+    if (!isfinite(n)) {
+        snprintf(text, 16, "-");
+        return;
+    }
+    if (size > 0 && size < 1e-3) {
+        int power = (int)floor(log10(size));
+        double digits = n / pow(10, power);
+
+        if (fabs(digits) > 9.995) { /* rounded up to ten */
+            digits /= 10;
+            power++;
+        }
+        snprintf(text, 16, "%.3ge%d", digits, power);
+        return;
+    }
+    while (size >= 999.5 && unit < 5) {
+        size /= 1000;
+        n /= 1000;
+        unit++;
+    }
+    snprintf(text, 16, "%.3g%s", n, units[unit]);
+}

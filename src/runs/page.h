@@ -1,0 +1,38 @@
+/* page.h: HTML and SVG written piece by piece. For the files of src/runs alone.
+ *
+ * The first failure sticks and later calls do nothing, so that a page is written without a check
+ * after every piece: look at `err->code` once at the end. Text of files goes through page_text. */
+#ifndef MK_RUNS_PAGE_H
+#define MK_RUNS_PAGE_H
+
+#include "base/buf.h"
+#include "runs/history.h"
+
+struct page {
+    struct buf b;
+    struct mk_error *err; /* code 0 at the start */
+};
+
+void page_init(struct page *p, struct mk_error *err);
+void page_release(struct page *p);
+void page_put(struct page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Escaped for HTML; control characters become '?'. */
+void page_text(struct page *p, const char *text);
+/* "12.3M", "4.6e-4": three digits, a letter or a power of ten. "-" for no number. */
+void page_number(char text[16], double n);
+
+/* ---- Figures: drawn 360 wide, which a phone shows as it is ----------------------------------- */
+
+#define PAGE_COLOURS 8 /* series beyond take the colours from the start, dashed */
+
+struct page_line { const char *name; const struct history_series *series; };
+/* Curves over tokens, at most PAGE_POINTS of them: a point is the mean of its stretch. A figure
+ * without a point is left out. */
+#define PAGE_POINTS 300
+void page_curves(struct page *p, const char *title, const struct page_line *lines, size_t n);
+/* Rows: layers; columns: time; the busier the busiest expert, the darker. */
+void page_balance(struct page *p, const struct history_parts *layers);
+/* Rows: layers; columns: experts; colour: load in multiples of the mean. */
+void page_loads(struct page *p, const struct history *h);
+
+#endif

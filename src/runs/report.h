@@ -1,0 +1,13 @@
+/* report.h: report.html: one or several runs on one page that opens from the disk, without network
+ * and without scripts, on a phone and in the dark. */
+#ifndef MK_RUNS_REPORT_H
+#define MK_RUNS_REPORT_H
+
+#include "runs/history.h"
+
+/* Writes beside and renames. runs [n], n >= 1: the first figures compare them. */
+int report_write(const char *path, const struct history *runs, size_t n, struct mk_error *err);
+/* Folder/report.html and the events file for TensorBoard, from what stands in the folder. */
+int report_refresh(const char *folder, struct mk_error *err);
+
+#endif

@@ -1,0 +1,202 @@
+"""minke report: the page, the table and the event file say what metrics.jsonl says."""
+
+import html.parser
+import json
+import re
+import struct
+
+import pytest
+
+from conftest import ROOT, failed, refused
+
+VOID = {"meta", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Every element is closed by its own name; texts and attributes are kept."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts, self.tags, self.attributes = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def masked(data):
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def records(data):
+    """The records of a TFRecord file, every checksum looked at."""
+    while data:
+        n, crc = struct.unpack_from("<QI", data)
+        assert crc == masked(data[:8])
+        body = data[12:12 + n]
+        assert struct.unpack_from("<I", data, 12 + n) == (masked(body),)
+        yield body
+        data = data[16 + n:]
+
+
+def fields(data):
+    """Protobuf's wire format as {field: value}; each field once."""
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    at, out = 0, {}
+    while at < len(data):
+        key = varint()
+        wire = key & 7
+        if wire == 0:
+            value = varint()
+        else:
+            n = {1: 8, 5: 4}.get(wire) or varint()
+            value = data[at:at + n]
+            at += n
+        out[key >> 3] = value
+    assert at == len(data)
+    return out
+
+
+def make_run(path, n=40, **extra):
+    path.mkdir()
+    steps = []
+    for i in range(1, n + 1):
+        step = {"step": i, "tokens": 64 * i, "loss": 5 - i / 20, "lr": 1e-3, "norm": 1.5, "skipped": False,
+                "experts": [{"layer": 1, "entropy": 0.9, "most": 1.5}],
+                "sources": {"<script>": {"tokens": 64 * i, "loss": 4.5}}} | extra
+        if i % 10 == 0:
+            step |= {"valid_loss": 5.5 - i / 20}
+            step["experts"] = [{"layer": 1, "entropy": 0.9, "most": 1.5, "load": [96, 32, 64, 64]}]
+        steps.append(step)
+    (path / "metrics.jsonl").write_text("".join(json.dumps(s) + "\n" for s in steps))
+    (path / "timing.jsonl").write_text("".join(
+        json.dumps({"step": s["step"], "ms": 500, "tokens_per_s": 128}) + "\n" for s in steps))
+    return steps
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "first", make_run(tmp_path / "first")
+
+
+def test_the_page_is_sound_whole_and_alone(minke, run):
+    folder, steps = run
+    r = minke("report", folder)
+    assert r.returncode == 0 and r.stderr == ""
+    assert r.stdout.splitlines()[-1] == str(folder / "report.html")
+    row = r.stdout.splitlines()[1].split()
+    assert row == ["40", "2560", "3.0000", "3.5000", "0.3", "first"]
+    text = (folder / "report.html").read_text()
+    page = Page(text)
+    assert "script" not in page.tags and "<script>" in page.texts  # the source's name, as text
+    assert page.tags.count("svg") >= 6
+    for title in ("Loss, nats a token", "Learning rate", "Gradient norm", "Tokens a second", "Loss by source",
+                  "Load of each expert"):
+        assert title in page.texts
+    assert not re.search(r"https?:|//|url\(|@import", text)
+    assert ("name", "viewport") in page.attributes
+    assert "prefers-color-scheme:dark" in text
+    assert "layer 1, expert 0: 1.50 x mean" in page.texts
+    assert not re.search(r"nan|inf\b", text, re.I)
+
+
+def test_a_curve_goes_through_the_values(minke, run):
+    folder, steps = run
+    minke("report", folder)
+    text = (folder / "report.html").read_text()
+    path = re.search(r'<path class="c c0" d="M([^"]+)"><title>training<', text)[1]
+    points = [tuple(map(float, p.split())) for p in path.split("L")]
+    assert len(points) == len(steps)
+    xs, ys = zip(*points)
+    assert list(xs) == sorted(xs) and list(ys) == sorted(ys)  # the loss falls: down is larger
+    assert xs[0] == 44 and xs[-1] == 352
+
+
+def test_runs_are_compared(minke, run, tmp_path):
+    make_run(tmp_path / "second", 60, loss=2.0)
+    refused(minke("report", run[0], tmp_path / "second"), "--out")
+    out = tmp_path / "both.html"
+    r = minke("report", run[0], tmp_path / "second", "-o", out)
+    assert r.returncode == 0
+    assert [line.split()[-1] for line in r.stdout.splitlines()[1:3]] == ["first", "second"]
+    page = Page(out.read_text())
+    assert page.texts.count("first") >= 4 and page.texts.count("second") >= 4
+
+
+def test_mistakes_are_named(minke, run, tmp_path):
+    failed(minke("report", tmp_path / "nix"), "nix", "no run")
+    with open(run[0] / "metrics.jsonl", "a") as f:
+        f.write('{"step": 41, "tok')  # a killed run
+    assert minke("report", run[0]).returncode == 0
+    with open(run[0] / "metrics.jsonl", "a") as f:
+        f.write("\n")
+    failed(minke("report", run[0]), "metrics.jsonl: line 41")
+
+
+RECIPE = """\
+model: {{config: {root}/recipes/shakespeare/config.json}}
+data: {{sequence: 32, validation: 0.2, sources: [{{path: {root}/tests/golden/text/shakespeare.txt}}]}}
+train: {{tokens: 512, batch: 2}}
+eval: {{every: 4, sequences: 2}}
+"""
+
+
+def test_a_run_leaves_a_page_and_events_that_say_what_its_metrics_say(minke, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(root=ROOT))
+    out = tmp_path / "run"
+    r = minke("train", recipe, "-q", "--set", f"out={out}")
+    assert r.returncode == 0, r.stderr
+    steps = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(steps) == 8 and "load" in steps[3]["experts"][0] and "load" not in steps[4]["experts"][0]
+    assert sum(steps[3]["experts"][0]["load"]) > 0
+    assert "Load of each expert" in Page((out / "report.html").read_text()).texts
+    first, *events = records((out / "events.out.tfevents.0.minke").read_bytes())
+    assert fields(first)[3] == b"brain.Event:2"
+    got = {}
+    for event in events:
+        event = fields(event)
+        value = fields(fields(event[5])[1])
+        got[value[1].decode(), event[2]] = struct.unpack("<f", value[2])[0]
+    for step in steps:
+        assert got["train/loss", step["step"]] == pytest.approx(step["loss"], rel=1e-6)
+        assert got["train/norm", step["step"]] == pytest.approx(step["norm"], rel=1e-6)
+        assert ("train/tokens_per_s", step["step"]) in got
+    assert got["train/valid_loss", 4] == pytest.approx(steps[3]["valid_loss"], rel=1e-6)
+    assert ("train/valid_loss", 3) not in got
+    assert got["busiest_expert/1", 8] == pytest.approx(steps[7]["experts"][0]["most"], rel=1e-6)
