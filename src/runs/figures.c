@@ -250,5 +250,6 @@ void page_loads(struct page *p, const struct history *h)
             put_loads(p, &h->loads[l], row++, h->layers.items[l].name, 3);
     page_put(p, "</svg><p class=\"legend\">rows: layers; columns: experts, at step %lld; "
                 "<i class=\"hot\"></i>above the mean, <i class=\"cold\"></i>below; strongest: "
-                "three times the mean, or idle</p></figure>\n", (long long)step);
+                "three times the mean, or idle; no token is dropped</p></figure>\n",
+             (long long)step);
 }

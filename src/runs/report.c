@@ -32,7 +32,7 @@ static const char *const style[] = {
     "overflow-wrap:anywhere}\n"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:3px 10px 3px 0;text-align:right}th:first-child,td:first-child"
-    "{text-align:left;white-space:nowrap}th{color:var(--dim);font-weight:500}\n",
+    "{text-align:left;white-space:nowrap}th{color:var(--dim);font-weight:500;white-space:nowrap}\n",
     ".grid{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),"
     "1fr))}figure{margin:0;padding:10px;background:var(--card);border-radius:8px;min-width:0}\n"
     "figcaption{font-weight:600;margin-bottom:4px}svg{display:block;width:100%;height:auto}"
@@ -40,8 +40,10 @@ static const char *const style[] = {
     ".g{stroke:var(--grid);fill:none}.c{fill:none;stroke-width:1.6;stroke-linejoin:round}"
     ".dash{stroke-dasharray:4 3}.hot{fill:var(--hot)}.cold{fill:var(--cold)}\n",
     ".legend{margin:6px 0 0;font-size:13px;color:var(--dim);overflow-wrap:anywhere}"
-    ".legend span{margin-right:10px}.legend b{color:var(--ink);font-weight:600}"
+    ".legend span{margin-right:10px;display:inline-block}"
+    ".legend b{color:var(--ink);font-weight:600}"
     ".legend i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:4px}"
+    ".note{margin:8px 0 12px}"
     "i.hot{background:var(--hot)}i.cold{background:var(--cold)}\n"};
 
 static void put_head(struct page *p, const struct history *runs, size_t n)
@@ -142,7 +144,7 @@ static void put_losses(struct page *p, const struct history *h)
 static void put_figures(struct page *p, const struct history *runs, size_t n,
                         struct page_line *lines)
 {
-    page_put(p, "<p class=\"legend\">All curves are over tokens; a point is the mean of its "
+    page_put(p, "<p class=\"legend note\">All curves are over tokens; a point is the mean of its "
                 "stretch.</p>\n<div class=\"grid\">\n");
     if (n == 1) {
         put_losses(p, &runs[0]);
@@ -162,7 +164,7 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
         page_text(p, h->name);
         page_put(p, "</h2><div class=\"grid\">\n");
         put_parts(p, "Loss by source", &h->sources, lines);
-        put_parts(p, "Busiest expert, multiples of the mean, by layer", &h->layers, lines);
+        put_parts(p, "Busiest expert by layer, times the mean", &h->layers, lines);
         page_balance(p, &h->layers);
         page_loads(p, h);
         page_put(p, "</div>\n");
