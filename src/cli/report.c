@@ -74,9 +74,9 @@ int cmd_report(int argc, char **argv)
         {"out", 'o', CLI_STRING, &out, "FILE", "the page (RUN/report.html)", 0, 0, NULL}, {0}};
     const struct cli_syntax syntax = {
         "report", "RUN...",
-        "Draws the curves of a run of minke train: loss, learning rate, gradient norm, speed,\n"
-        "experts. Several runs come beside one another on one page, which --out names. The page\n"
-        "is one file, without network and scripts.",
+        "Draws the curves of a run of minke train: loss, learning rate, gradient norm,\n"
+        "speed, experts. Several runs come beside one another on one page, which --out\n"
+        "names. The page is one file, without network and scripts.",
         1, 64, options};
     struct mk_error err = {0};
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
