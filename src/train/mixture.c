@@ -29,18 +29,34 @@ static int check_source(const struct mixture_source *s, struct mk_error *err)
     return 0;
 }
 
-static double weight_at(const struct mixture_source *s, int64_t tokens)
+static double weight_at(const struct mixture_point *p, int n, int64_t tokens)
 {
-    const struct mixture_point *p = s->points;
     int i = 0;
 
-    while (i < s->n_points && p[i].tokens <= tokens)
+    while (i < n && p[i].tokens <= tokens)
         i++;
-    if (i == 0 || i == s->n_points)
+    if (i == 0 || i == n)
         return p[i ? i - 1 : 0].weight;
     return p[i - 1].weight + (p[i].weight - p[i - 1].weight) *
                                  ((double)(tokens - p[i - 1].tokens) /
                                   (double)(p[i].tokens - p[i - 1].tokens));
+}
+
+/* Trapezoids between the bends, which are exact. */
+double mixture_mean_weight(const struct mixture_point *points, int n, int64_t tokens)
+{
+    int64_t from = 0;
+    double sum = 0;
+
+    if (n == 1)
+        return points[0].weight;
+    for (int i = 0; i <= n && from < tokens; i++) {
+        int64_t to = i < n && points[i].tokens < tokens ? points[i].tokens : tokens;
+
+        sum += (weight_at(points, n, from) + weight_at(points, n, to)) / 2 * (double)(to - from);
+        from = to;
+    }
+    return sum / (double)tokens;
 }
 
 static double weight_sum(const struct mixture *m, int64_t tokens)
@@ -48,7 +64,7 @@ static double weight_sum(const struct mixture *m, int64_t tokens)
     double sum = 0;
 
     for (int s = 0; s < m->n_sources; s++)
-        sum += weight_at(&m->sources[s], tokens);
+        sum += weight_at(m->sources[s].points, m->sources[s].n_points, tokens);
     return sum;
 }
 
@@ -75,7 +91,7 @@ void mixture_weights(const struct mixture *m, int64_t tokens, double *weights)
     double sum = weight_sum(m, tokens);
 
     for (int s = 0; s < m->n_sources; s++)
-        weights[s] = weight_at(&m->sources[s], tokens) / sum;
+        weights[s] = weight_at(m->sources[s].points, m->sources[s].n_points, tokens) / sum;
 }
 
 static int draw_source(const struct mixture *m)

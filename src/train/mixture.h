@@ -48,6 +48,9 @@ int mixture_check(const struct mixture *m, struct mk_error *err);
 /* weights [n_sources] sum to 1. */
 void mixture_weights(const struct mixture *m, int64_t tokens, double *weights);
 
+/* The mean of points [n], n >= 1, over tokens 0 .. `tokens`; tokens >= 1. */
+double mixture_mean_weight(const struct mixture_point *points, int n, int64_t tokens);
+
 struct mixture_draw {
     int source;
     int64_t sequence;                 /* 0..n_sequences-1 of the source */

@@ -383,6 +383,18 @@ static int source_shards(struct job *j, const struct recipe_source *s, struct sh
     return out->n ? 0 : list_shards(out, dir, prefix, err);
 }
 
+/* Validation is the same text all along: each source by its mean weight over the run. */
+static void weigh(struct corpus_source *to, const struct recipe_source *s, int64_t tokens,
+                  bool validation)
+{
+    to->n_points = validation ? 1 : s->n_points;
+    if (validation)
+        to->points[0] = (struct mixture_point){
+            0, mixture_mean_weight(s->points, s->n_points, tokens)};
+    else
+        memcpy(to->points, s->points, (size_t)s->n_points * sizeof *s->points);
+}
+
 static int open_corpora(struct job *j, const struct shards *shards,
                         const struct token_shard_key *key, struct mk_error *err)
 {
@@ -397,9 +409,9 @@ static int open_corpora(struct job *j, const struct shards *shards,
         sources[i] = (struct corpus_source){.name = j->r->data.sources[i].name,
                                             .shards = (const char *const *)shards[i].paths,
                                             .n_shards = shards[i].n,
-                                            .n_points = 1,
-                                            .points = {{0, j->r->data.sources[i].weight}},
                                             .end = 1 - j->r->data.validation};
+    for (int32_t i = 0; i < o.n_sources; i++)
+        weigh(&sources[i], &j->r->data.sources[i], j->r->train.tokens, false);
     if (corpus_open(&j->p->train, &o, err))
         return err->code;
     if (j->r->data.validation == 0)
@@ -407,6 +419,7 @@ static int open_corpora(struct job *j, const struct shards *shards,
     for (int32_t i = 0; i < o.n_sources; i++) {
         sources[i].begin = sources[i].end;
         sources[i].end = 1;
+        weigh(&sources[i], &j->r->data.sources[i], j->r->train.tokens, true);
     }
     return corpus_open(&j->p->valid, &o, err);
 }

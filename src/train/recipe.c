@@ -19,8 +19,13 @@
 #define MAX_TEXT 4000 /* bytes of a value */
 
 /* As in the file. */
+struct point_text {
+    char *tokens, *weight;
+};
 struct source_text {
     char *name, *path, *weight;
+    struct point_text *weights;
+    uint64_t weights_count;
 };
 struct file_text {
     char *values[MAX_KEYS]; /* of the table's key i; NULL: not given */
@@ -43,12 +48,22 @@ struct schema {
 };
 
 /* clang-format off */
+static const cyaml_schema_field_t point_fields[] = {
+    CYAML_FIELD_STRING_PTR("tokens", CYAML_FLAG_POINTER, struct point_text, tokens, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER, struct point_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t point_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct point_text, point_fields),
+};
 static const cyaml_schema_field_t source_fields[] = {
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct source_text, name, 0, MAX_TEXT),
     CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct source_text, path, 0, MAX_TEXT),
     CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            struct source_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_SEQUENCE("weights", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct source_text,
+                         weights, &point_value, 1, MIXTURE_MAX_POINTS),
     CYAML_FIELD_END
 };
 static const cyaml_schema_value_t source_value = {
@@ -333,22 +348,52 @@ static int put(struct recipe *r, const struct recipe_key *k, const char *value, 
     }
 }
 
+/* `weight` and `weights` of one source; without either it is 1 throughout. */
+static int put_weights(struct recipe_source *out, const struct source_text *s, const char *path,
+                       struct mk_error *err)
+{
+    static const struct recipe_key weight = {
+        "data.sources", "weight", RECIPE_REAL, 0, 0, 1e9, "1", NULL, NULL};
+    static const struct recipe_key tokens = {
+        "data.sources", "tokens", RECIPE_INT, 0, 0, 9e15, "0", NULL, NULL};
+
+    if (s->weight && s->weights_count)
+        return mk_error_set(err, MK_EINVAL,
+                            "%s: data.sources: %s has both weight and weights: give one of them",
+                            path, out->name);
+    if (!s->weights_count) {
+        out->points[0] = (struct mixture_point){0, 1};
+        out->n_points = 1;
+        return s->weight ? put_number(&weight, s->weight, path, &out->points[0].weight, err) : 0;
+    }
+    for (uint64_t i = 0; i < s->weights_count; i++) {
+        struct mixture_point *p = &out->points[i];
+
+        if (put_number(&tokens, s->weights[i].tokens, path, &p->tokens, err) ||
+            put_number(&weight, s->weights[i].weight, path, &p->weight, err))
+            return err->code;
+        if (i && p->tokens <= p[-1].tokens)
+            return mk_error_set(err, MK_EINVAL,
+                                "%s: data.sources: the tokens of %s's weights must ascend", path,
+                                out->name);
+    }
+    out->n_points = (int32_t)s->weights_count;
+    return 0;
+}
+
 static int put_sources(struct recipe *r, const struct file_text *f, const char *path,
                        struct mk_error *err)
 {
-    static const struct recipe_key weight = {"data.sources", "weight", RECIPE_REAL, 0, 0, 1e9, "1",
-                                             NULL,           NULL};
-
     r->data.n_sources = (int32_t)f->sources_count;
     for (int32_t i = 0; i < r->data.n_sources; i++) {
         const struct source_text *s = &f->sources[i];
         struct recipe_source *out = &r->data.sources[i];
         const char *slash = strrchr(s->path, '/');
 
-        *out = (struct recipe_source){s->name && *s->name ? s->name
-                                      : slash             ? slash + 1
-                                                          : s->path,
-                                      s->path, 1};
+        *out = (struct recipe_source){.name = s->name && *s->name ? s->name
+                                              : slash             ? slash + 1
+                                                                  : s->path,
+                                      .path = s->path};
         if (strchr(out->name, '/') || !strcmp(out->name, "..") || !*out->name)
             return mk_error_set(err, MK_EINVAL, "%s: data.sources: '%s' cannot be a source's name",
                                 path, out->name);
@@ -357,7 +402,7 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
                 return mk_error_set(err, MK_EINVAL,
                                     "%s: data.sources: two sources have the name '%s'", path,
                                     out->name);
-        if (s->weight && put_number(&weight, s->weight, path, &out->weight, err))
+        if (put_weights(out, s, path, err))
             return err->code;
     }
     return 0;
@@ -516,6 +561,19 @@ static int put_value(struct buf *b, const struct recipe *r, const struct recipe_
     }
 }
 
+static int put_points(struct buf *b, const struct recipe_source *s, struct mk_error *err)
+{
+    if (s->n_points == 1 && s->points[0].tokens == 0)
+        return buf_printf(b, err, "\n    weight: %.17g\n", s->points[0].weight);
+    if (buf_append_string(b, "\n    weights:\n", err))
+        return err->code;
+    for (int32_t i = 0; i < s->n_points; i++)
+        if (buf_printf(b, err, "    - tokens: %lld\n      weight: %.17g\n",
+                       (long long)s->points[i].tokens, s->points[i].weight))
+            return err->code;
+    return 0;
+}
+
 static int put_source_list(struct buf *b, const struct recipe *r, struct mk_error *err)
 {
     if (buf_append_string(b, "  sources:\n", err))
@@ -525,7 +583,7 @@ static int put_source_list(struct buf *b, const struct recipe *r, struct mk_erro
 
         if (buf_append_string(b, "  - name: ", err) || put_quoted(b, s->name, err) ||
             buf_append_string(b, "\n    path: ", err) || put_quoted(b, s->path, err) ||
-            buf_printf(b, err, "\n    weight: %.17g\n", s->weight))
+            put_points(b, s, err))
             return err->code;
     }
     return 0;

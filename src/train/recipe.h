@@ -11,15 +11,18 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "train/mixture.h"
 
-#define RECIPE_MAX_SOURCES 64
+#define RECIPE_MAX_SOURCES MIXTURE_MAX_SOURCES
 
 enum recipe_compute { RECIPE_F32, RECIPE_BF16, RECIPE_FP8 };
 enum recipe_optimizer { RECIPE_ADAMW, RECIPE_MUON, RECIPE_MUON_V4 };
 
 struct recipe_source {
     const char *name, *path; /* path: texts, or shards of `minke data build` */
-    double weight;
+    /* `weight` is one point, `weights` several: a portfolio over tokens, see mixture.h. */
+    int32_t n_points;
+    struct mixture_point points[MIXTURE_MAX_POINTS];
 };
 
 /* Strings live as long as the recipe. Units: tokens unless said otherwise. */

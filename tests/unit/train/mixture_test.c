@@ -147,12 +147,25 @@ static void mixtures_without_sense_are_refused(void **state)
     assert_int_equal(mixture_check(&m, &err), MK_EINVAL);
 }
 
+static void the_mean_of_a_schedule_is_its_area(void **state)
+{
+    const struct mixture_point one = {500, 0.1}, ramp[] = {{100, 0}, {300, 4}};
+
+    (void)state;
+    assert_true(mixture_mean_weight(&one, 1, 7) == 0.1);
+    assert_true(mixture_mean_weight(ramp, 2, 100) == 0);
+    assert_true(mixture_mean_weight(ramp, 2, 200) == 0.5);  /* 100 x 1 / 200 */
+    assert_true(mixture_mean_weight(ramp, 2, 300) == 4.0 / 3);
+    assert_true(mixture_mean_weight(ramp, 2, 400) == 2);    /* (400 + 400) / 400 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shuffle_is_a_permutation_of_any_size),
         cmocka_unit_test(seeds_and_epochs_give_other_orders),
         cmocka_unit_test(weights_follow_their_schedule),
+        cmocka_unit_test(the_mean_of_a_schedule_is_its_area),
         cmocka_unit_test(sources_come_in_proportion_and_each_epoch_has_every_sequence),
         cmocka_unit_test(a_resumed_state_draws_the_same),
         cmocka_unit_test(mixtures_without_sense_are_refused),

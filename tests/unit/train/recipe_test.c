@@ -51,7 +51,8 @@ static void what_is_not_given_has_its_default(void **state)
     assert_int_equal(r.schedule.kind, SCHEDULE_COSINE);
     assert_int_equal(r.data.n_sources, 1);
     assert_string_equal(r.data.sources[0].name, "a.txt");
-    assert_true(r.data.sources[0].weight == 1 && r.data.drop_copies && !r.data.filter);
+    assert_true(r.data.sources[0].points[0].weight == 1 && r.data.sources[0].n_points == 1 &&
+                 r.data.drop_copies && !r.data.filter);
     recipe_release(&r);
 }
 
@@ -95,6 +96,28 @@ static void a_value_out_of_its_range_is_refused_by_key(void **state)
     refused("data: {sources: [{path: a, weight: x}]}\nmodel: {config: c}\n", NULL, "weight 'x'");
 }
 
+#define TWO(weights) \
+    "model: {config: c}\ndata:\n  sources:\n  - path: a\n  - path: b\n    weights: " weights "\n"
+
+static void weights_may_follow_the_tokens(void **state)
+{
+    struct recipe r;
+
+    (void)state;
+    good(&r, TWO("[{tokens: 0, weight: 0}, {tokens: 2M, weight: 3}]"), NULL);
+    assert_int_equal(r.data.sources[0].n_points, 1);
+    assert_int_equal(r.data.sources[1].n_points, 2);
+    assert_int_equal(r.data.sources[1].points[1].tokens, 2000000);
+    assert_true(r.data.sources[1].points[1].weight == 3);
+    recipe_release(&r);
+    refused(TWO("[{tokens: 5, weight: 1}, {tokens: 5, weight: 2}]"), NULL, "b's ascend");
+    refused(TWO("[{tokens: 0.5, weight: 1}]"), NULL, "data.sources.tokens '0.5' whole");
+    refused(TWO("[{tokens: 0, weight: -1}]"), NULL, "data.sources.weight '-1'");
+    refused(TWO("[{tokens: 0}]"), NULL, "r.yaml:6: weight");
+    refused(TWO("\n    - tokens: 0\n      wieght: 1"), NULL, "r.yaml:8: 'wieght'");
+    refused(TWO("[{tokens: 0, weight: 1}]\n    weight: 2"), NULL, "b both weights");
+}
+
 static void set_is_checked_like_the_file(void **state)
 {
     (void)state;
@@ -133,6 +156,7 @@ static void a_written_recipe_reads_back_to_itself(void **state)
     (void)state;
     good(&r,
          MINIMAL "  - path: 'b \"c\\d.txt'\n    name: \"x y\"\n    weight: 0.1\n"
+                 "  - {path: c, weights: [{tokens: 7, weight: 0.3}, {tokens: 9, weight: 0}]}\n"
                  "sample: {prompt: \"To be,\\n\"}\noptimizer: {lr: 0.1, ema: 0.999}\n",
          NULL);
     buf_init(&first, 1 << 20);
@@ -162,6 +186,7 @@ int main(void)
         cmocka_unit_test(the_file_wins_over_defaults_and_set_over_the_file),
         cmocka_unit_test(an_unknown_key_is_refused_by_name_and_line),
         cmocka_unit_test(a_value_out_of_its_range_is_refused_by_key),
+        cmocka_unit_test(weights_may_follow_the_tokens),
         cmocka_unit_test(set_is_checked_like_the_file),
         cmocka_unit_test(a_recipe_without_model_or_text_is_refused),
         cmocka_unit_test(broken_yaml_is_one_line_with_its_place),
