@@ -16,24 +16,24 @@ static void tell(void *user, const char *text)
 }
 
 /* "recipes/tiny.yaml" -> "recipes" and "tiny". */
-static int split_path(const char *path, char base[TRAIN_PATH], char name[TRAIN_PATH],
+static int split_path(const char *path, char base[RUN_PATH], char name[RUN_PATH],
                       struct mk_error *err)
 {
     const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
     const char *dot = strrchr(file, '.');
     size_t n = dot && dot > file ? (size_t)(dot - file) : strlen(file);
 
-    if (strlen(path) >= TRAIN_PATH)
+    if (strlen(path) >= RUN_PATH)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
-    snprintf(base, TRAIN_PATH, "%.*s", slash ? (int)(slash - path) : 0, path);
-    snprintf(name, TRAIN_PATH, "%.*s", (int)n, file);
+    snprintf(base, RUN_PATH, "%.*s", slash ? (int)(slash - path) : 0, path);
+    snprintf(name, RUN_PATH, "%.*s", (int)n, file);
     return 0;
 }
 
 static int train(struct train_run *run, const char *path, const struct cli_list *sets,
                  struct mk_error *err)
 {
-    char base[TRAIN_PATH], name[TRAIN_PATH];
+    char base[RUN_PATH], name[RUN_PATH];
     struct recipe recipe;
     int code;
 
@@ -44,13 +44,13 @@ static int train(struct train_run *run, const char *path, const struct cli_list 
     run->data.say = tell;
     run->data.user = run;
     run->terminal = isatty(STDERR_FILENO);
-    if (snprintf(run->folder, sizeof run->folder, *recipe.out ? "%s" : "runs/%s",
+    if (snprintf(run->path, sizeof run->path, *recipe.out ? "%s" : "runs/%s",
                  *recipe.out ? recipe.out : name) >= (int)sizeof run->folder)
         code = mk_error_set(err, MK_ELIMIT, "%s: the path is too long", recipe.out);
     else
         code = train_run(run, err);
     if (!code)
-        printf("%s/checkpoints/step-%06lld\n", run->folder, (long long)run->last_saved);
+        printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
     recipe_release(&recipe);
     return code;
 }

@@ -1,16 +1,10 @@
 /* train_run.c: the folder of a run, and the loop over its steps. */
 #include "cli/train_run.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "runs/report.h"
@@ -36,168 +30,17 @@ static void catch_interrupts(void)
 
 /* ---- The folder ----------------------------------------------------------------------------- */
 
-static int path_in(const struct train_run *run, char out[TRAIN_PATH], const char *name,
-                   struct mk_error *err)
+static int open_folder(struct train_run *run, struct mk_error *err)
 {
-    if (snprintf(out, TRAIN_PATH, "%s/%s", run->folder, name) < TRAIN_PATH)
-        return 0;
-    return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", run->folder);
-}
-
-static int make_folders(const char *path, struct mk_error *err)
-{
-    char part[TRAIN_PATH];
-
-    for (size_t i = 1; i <= strlen(path) && i < sizeof part; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, 0777) && errno != EEXIST)
-            return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
-    }
-    return 0;
-}
-
-static int64_t step_of(const char *name)
-{
-    char *end;
-    long long n;
-
-    if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9')
-        return -1;
-    n = strtoll(name + 5, &end, 10);
-    return *end ? -1 : n;
-}
-
-/* The last checkpoint that is whole; -1: none. remove_below: earlier ones and unfinished ones go,
- * as many as are more than `keep`. */
-static int64_t last_checkpoint(const char *dir)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    int64_t last = -1;
-
-    while (d && (e = readdir(d)))
-        if (step_of(e->d_name) > last)
-            last = step_of(e->d_name);
-    if (d)
-        closedir(d);
-    return last;
-}
-
-static void remove_checkpoint(const char *dir, int64_t step)
-{
-    char path[TRAIN_PATH + 32];
-    DIR *d;
-    struct dirent *e;
-
-    snprintf(path, sizeof path, "%s/step-%06" PRId64, dir, step);
-    d = opendir(path);
-    while (d && (e = readdir(d)))
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(d), e->d_name, 0);
-    if (d)
-        closedir(d);
-    rmdir(path);
-}
-
-/* Removes the oldest until `keep` are left. */
-static void prune(const char *dir, int64_t keep)
-{
-    for (;;) {
-        DIR *d = opendir(dir);
-        struct dirent *e;
-        int64_t n = 0, oldest = INT64_MAX, step;
-
-        while (d && (e = readdir(d))) {
-            step = step_of(e->d_name);
-            n += step >= 0;
-            oldest = step >= 0 && step < oldest ? step : oldest;
-        }
-        if (d)
-            closedir(d);
-        if (n <= keep)
-            return;
-        remove_checkpoint(dir, oldest);
-    }
-}
-
-static int lock(const struct train_run *run, struct mk_error *err)
-{
-    char path[TRAIN_PATH];
-    int fd;
-
-    if (path_in(run, path, "lock", err))
-        return err->code;
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        close(fd);
-        return mk_error_set(err, MK_EIO, "%s: another minke train works on this run", run->folder);
-    }
-    return 0; /* held until the process ends */
-}
-
-static int write_recipe(const struct train_run *run, struct mk_error *err)
-{
-    char path[TRAIN_PATH];
-    struct buf b;
+    struct buf recipe;
     int code;
 
-    if (path_in(run, path, "recipe.yaml", err))
-        return err->code;
-    buf_init(&b, (size_t)1 << 22);
-    code = recipe_write(run->recipe, &b, err);
+    buf_init(&recipe, (size_t)1 << 22);
+    code = recipe_write(run->recipe, &recipe, err);
     if (!code)
-        code = write_file(path, b.data, b.n, err);
-    buf_release(&b);
+        code = run_folder_open(&run->folder, run->path, "minke train", run->resume, &recipe, err);
+    buf_release(&recipe);
     return code;
-}
-
-/* A new folder, or the last checkpoint of an old one in `from`. */
-static int open_folder(struct train_run *run, char from[TRAIN_PATH], int64_t *step,
-                       struct mk_error *err)
-{
-    char checkpoints[TRAIN_PATH], samples[TRAIN_PATH], metrics[TRAIN_PATH];
-
-    if (path_in(run, checkpoints, "checkpoints", err) || path_in(run, samples, "samples", err) ||
-        path_in(run, metrics, "metrics.jsonl", err))
-        return err->code;
-    *step = last_checkpoint(checkpoints);
-    if (!run->resume && access(metrics, F_OK) == 0)
-        return mk_error_set(err, MK_EINVAL,
-                            "%s: there is a run already: --resume goes on with it, --set out=DIR "
-                            "begins another",
-                            run->folder);
-    if (make_folders(checkpoints, err) || make_folders(samples, err) || lock(run, err))
-        return err->code;
-    if (!run->resume || *step < 0) {
-        *step = 0;
-        return write_recipe(run, err);
-    }
-    if (snprintf(from, TRAIN_PATH, "%s/step-%06" PRId64, checkpoints, *step) >= TRAIN_PATH)
-        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", checkpoints);
-    return 0;
-}
-
-static int open_metrics(struct train_run *run, int64_t step, struct mk_error *err)
-{
-    char path[TRAIN_PATH];
-
-    if (run->resume && step == 0) { /* it never came to a checkpoint */
-        if (path_in(run, path, "metrics.jsonl", err))
-            return err->code;
-        unlink(path);
-        if (path_in(run, path, "timing.jsonl", err))
-            return err->code;
-        unlink(path);
-    }
-    if (path_in(run, path, "metrics.jsonl", err) || metrics_open(&run->metrics, path, step, err) ||
-        path_in(run, path, "timing.jsonl", err))
-        return err->code;
-    return metrics_open(&run->timing, path, step, err);
 }
 
 /* ---- Options -------------------------------------------------------------------------------- */
@@ -263,21 +106,17 @@ static int set_devices(struct trainer_options *o, const struct arch *a, struct m
 
 static int save(struct train_run *run, struct mk_error *err)
 {
-    char dir[TRAIN_PATH], name[64];
+    char dir[RUN_PATH];
     int64_t step = run->trainer.state.step;
 
     if (step == run->last_saved)
         return 0;
-    snprintf(name, sizeof name, "checkpoints/step-%06" PRId64, step);
-    if (metrics_sync(&run->metrics, err) || metrics_sync(&run->timing, err) ||
-        path_in(run, dir, name, err) ||
+    if (run_folder_sync(&run->folder, err) || run_folder_checkpoint(&run->folder, dir, step, err) ||
         checkpoint_write(dir, &run->trainer, run->data.train, run->data.tokenizer, err))
         return err->code;
     run->last_saved = step;
-    if (path_in(run, dir, "checkpoints", err))
-        return err->code;
-    prune(dir, run->recipe->save.keep);
-    return report_refresh(run->folder, err);
+    run_folder_prune(&run->folder, run->recipe->save.keep);
+    return report_refresh(run->folder.path, err);
 }
 
 static bool due(int64_t every, int64_t step, bool last)
@@ -318,7 +157,7 @@ static int explain(const struct train_run *run, struct mk_error *err)
 {
     if (run->last_saved > 0)
         return mk_error_wrap(err, "the last checkpoint is %s/checkpoints/step-%06" PRId64,
-                             run->folder, run->last_saved);
+                             run->folder.path, run->last_saved);
     return err->code;
 }
 
@@ -341,33 +180,37 @@ static int loop(struct train_run *run, struct mk_error *err)
 static int open_run(struct train_run *run, struct mk_error *err)
 {
     struct trainer_options o = trainer_options_of(run->recipe);
-    char from[TRAIN_PATH];
-    int64_t step = 0;
+    char from[RUN_PATH];
+    bool resume;
 
-    if (open_folder(run, from, &step, err) ||
-        compute_init(&run->compute, run->cpu, (int)run->recipe->threads, err) ||
-        prepare(&run->data, run->recipe, run->base, run->folder, step ? from : NULL,
+    if (open_folder(run, err) ||
+        run_folder_checkpoint(&run->folder, from, run->folder.step, err) ||
+        compute_init(&run->compute, run->cpu, (int)run->recipe->threads, err))
+        return err->code;
+    resume = run->folder.step > 0;
+    if (prepare(&run->data, run->recipe, run->base, run->folder.path, resume ? from : NULL,
                 run->compute.ex, err) ||
         params_take_gradients(&run->data.params, err) ||
         set_devices(&o, &run->data.params.arch, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
-        (step && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
-        (step && trainer_pack(&run->trainer, err)))
+        (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
+        (resume && trainer_pack(&run->trainer, err)))
         return err->code;
-    run->last_saved = step;
-    return open_metrics(run, step, err);
+    run->last_saved = run->folder.step;
+    return run_folder_metrics(&run->folder, err);
 }
 
 int train_run(struct train_run *run, struct mk_error *err)
 {
-    int code = open_run(run, err);
+    int code;
 
+    run->folder.lock = -1;
+    code = open_run(run, err);
     if (!code) {
         catch_interrupts();
         code = loop(run, err);
     }
-    metrics_close(&run->metrics);
-    metrics_close(&run->timing);
+    run_folder_close(&run->folder);
     if (run->trainer.params)
         trainer_release(&run->trainer);
     prepared_release(&run->data);

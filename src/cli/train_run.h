@@ -1,34 +1,24 @@
-/* train_run.h: one training run in its folder. Parts of `minke train`.
- *
- *   RUN/recipe.yaml            every key with the value it has
- *   RUN/metrics.jsonl          a line a step; nothing in it depends on the clock
- *   RUN/timing.jsonl           tokens a second
- *   RUN/report.html, RUN/events.out.tfevents...   both files as curves, drawn at every checkpoint
- *   RUN/checkpoints/step-N/    a model that anything of the Hugging Face family loads, and the
- * state RUN/samples/step-N.txt     what the model wrote RUN/tokenizer/, RUN/data/  what was made
- * from the texts */
+/* train_run.h: one training run in its folder (runs/run_folder.h). Parts of `minke train`. */
 #ifndef MK_CLI_TRAIN_RUN_H
 #define MK_CLI_TRAIN_RUN_H
 
 #include <stdbool.h>
 
 #include "kernels/kernels.h"
-#include "runs/metrics.h"
+#include "runs/run_folder.h"
 #include "train/prepare.h"
 #include "train/trainer.h"
-
-#define TRAIN_PATH 4096
 
 struct train_run {
     const struct recipe *recipe;
     const char *base; /* folder of the recipe */
     const char *cpu;
     bool resume, quiet;
-    char folder[TRAIN_PATH];
+    char path[RUN_PATH]; /* of the run */
+    struct run_folder folder;
     struct compute compute;
     struct prepared data;
     struct trainer trainer;
-    struct metrics metrics, timing;
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     /* For the progress line. */
     bool terminal;

@@ -77,12 +77,12 @@ static int write_tokens(struct train_run *run, struct text *t, struct mk_error *
 
 static int write_text(struct train_run *run, const struct text *t, struct mk_error *err)
 {
-    char path[TRAIN_PATH + 64];
+    char path[RUN_PATH + 64];
     struct decoder d;
     struct buf b;
     int code = 0;
 
-    snprintf(path, sizeof path, "%s/samples/step-%06" PRId64 ".txt", run->folder,
+    snprintf(path, sizeof path, "%s/samples/step-%06" PRId64 ".txt", run->folder.path,
              run->trainer.state.step);
     buf_init(&b, (size_t)1 << 28);
     decoder_init(&d, run->data.vocabulary, false);

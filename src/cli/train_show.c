@@ -104,11 +104,11 @@ int train_write_metrics(struct train_run *run, const struct step_report *r,
 
     if (!text)
         return mk_error_memory(err, 0);
-    code = metrics_append(&run->metrics, text, err);
+    code = metrics_append(&run->folder.metrics, text, err);
     free(text);
     snprintf(timing, sizeof timing, "{\"step\":%" PRId64 ",\"ms\":%.1f,\"tokens_per_s\":%.1f}",
              r->step, step_ms, (double)r->n_tokens * 1000 / step_ms);
-    return code ? code : metrics_append(&run->timing, timing, err);
+    return code ? code : metrics_append(&run->folder.timing, timing, err);
 }
 
 /* ---- The line ------------------------------------------------------------------------------- */

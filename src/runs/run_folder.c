@@ -1,0 +1,205 @@
+/* run_folder.c: made once, then found again by --resume. */
+#include "runs/run_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/map_file.h"
+
+int run_folder_path(const struct run_folder *f, char out[RUN_PATH], const char *name,
+                    struct mk_error *err)
+{
+    if (snprintf(out, RUN_PATH, "%s/%s", f->path, name) < RUN_PATH)
+        return 0;
+    return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", f->path);
+}
+
+int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_t step,
+                          struct mk_error *err)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "checkpoints/step-%06" PRId64, step);
+    return run_folder_path(f, out, name, err);
+}
+
+static int make_folders(const char *path, struct mk_error *err)
+{
+    char part[RUN_PATH];
+
+    for (size_t i = 1; i <= strlen(path) && i < sizeof part; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0777) && errno != EEXIST)
+            return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
+    }
+    return 0;
+}
+
+static int64_t step_of(const char *name)
+{
+    char *end;
+    long long n;
+
+    if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9')
+        return -1;
+    n = strtoll(name + 5, &end, 10);
+    return *end ? -1 : n;
+}
+
+/* The last checkpoint that is whole; -1: none. */
+static int64_t last_checkpoint(const char *dir)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    int64_t last = -1;
+
+    while (d && (e = readdir(d)))
+        if (step_of(e->d_name) > last)
+            last = step_of(e->d_name);
+    if (d)
+        closedir(d);
+    return last;
+}
+
+static void remove_checkpoint(const char *dir, int64_t step)
+{
+    char path[RUN_PATH + 32];
+    DIR *d;
+    struct dirent *e;
+
+    snprintf(path, sizeof path, "%s/step-%06" PRId64, dir, step);
+    d = opendir(path);
+    while (d && (e = readdir(d)))
+        if (e->d_name[0] != '.')
+            unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        closedir(d);
+    rmdir(path);
+}
+
+void run_folder_prune(const struct run_folder *f, int64_t keep)
+{
+    char dir[RUN_PATH];
+    struct mk_error err;
+
+    if (run_folder_path(f, dir, "checkpoints", &err))
+        return;
+    for (;;) {
+        DIR *d = opendir(dir);
+        struct dirent *e;
+        int64_t n = 0, oldest = INT64_MAX, step;
+
+        while (d && (e = readdir(d))) {
+            step = step_of(e->d_name);
+            n += step >= 0;
+            oldest = step >= 0 && step < oldest ? step : oldest;
+        }
+        if (d)
+            closedir(d);
+        if (n <= keep)
+            return;
+        remove_checkpoint(dir, oldest);
+    }
+}
+
+static int lock(struct run_folder *f, const char *command, struct mk_error *err)
+{
+    char path[RUN_PATH];
+
+    if (run_folder_path(f, path, "lock", err))
+        return err->code;
+    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (f->lock < 0)
+        return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", path, strerror(errno));
+    if (flock(f->lock, LOCK_EX | LOCK_NB))
+        return mk_error_set(err, MK_EIO, "%s: another %s works on this run", f->path, command);
+    return 0;
+}
+
+static int write_recipe(const struct run_folder *f, const struct buf *recipe, struct mk_error *err)
+{
+    char path[RUN_PATH];
+
+    if (run_folder_path(f, path, "recipe.yaml", err))
+        return err->code;
+    return write_file(path, recipe->data, recipe->n, err);
+}
+
+static int open_metrics(struct run_folder *f, const char *name, struct metrics *m,
+                        struct mk_error *err)
+{
+    char path[RUN_PATH];
+
+    if (run_folder_path(f, path, name, err))
+        return err->code;
+    if (f->resume && f->step == 0) /* it never came to a checkpoint */
+        unlink(path);
+    return metrics_open(m, path, f->step, err);
+}
+
+int run_folder_metrics(struct run_folder *f, struct mk_error *err)
+{
+    if (open_metrics(f, "metrics.jsonl", &f->metrics, err))
+        return err->code;
+    return open_metrics(f, "timing.jsonl", &f->timing, err);
+}
+
+static int begin(struct run_folder *f, const char *command, const struct buf *recipe,
+                 struct mk_error *err)
+{
+    char checkpoints[RUN_PATH], samples[RUN_PATH], metrics[RUN_PATH];
+    int64_t last;
+
+    if (run_folder_path(f, checkpoints, "checkpoints", err) ||
+        run_folder_path(f, samples, "samples", err) ||
+        run_folder_path(f, metrics, "metrics.jsonl", err))
+        return err->code;
+    if (!f->resume && access(metrics, F_OK) == 0)
+        return mk_error_set(err, MK_EINVAL,
+                            "%s: there is a run already: --resume goes on with it, --set out=DIR "
+                            "begins another",
+                            f->path);
+    if (make_folders(checkpoints, err) || make_folders(samples, err) || lock(f, command, err))
+        return err->code;
+    last = f->resume ? last_checkpoint(checkpoints) : -1;
+    f->step = last > 0 ? last : 0;
+    return last < 0 ? write_recipe(f, recipe, err) : 0;
+}
+
+int run_folder_open(struct run_folder *f, const char *path, const char *command, bool resume,
+                    const struct buf *recipe, struct mk_error *err)
+{
+    *f = (struct run_folder){.lock = -1, .resume = resume};
+    if (snprintf(f->path, sizeof f->path, "%s", path) >= RUN_PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
+    if (begin(f, command, recipe, err)) {
+        run_folder_close(f);
+        return err->code;
+    }
+    return 0;
+}
+
+void run_folder_close(struct run_folder *f)
+{
+    metrics_close(&f->metrics);
+    metrics_close(&f->timing);
+    if (f->lock >= 0)
+        close(f->lock);
+    f->lock = -1;
+}
+
+int run_folder_sync(struct run_folder *f, struct mk_error *err)
+{
+    return metrics_sync(&f->metrics, err) ? err->code : metrics_sync(&f->timing, err);
+}

@@ -1,0 +1,48 @@
+/* run_folder.h: the folder of a run: its name, its lock, its checkpoints and its metrics.
+ *
+ *   RUN/recipe.yaml          every key with the value it has
+ *   RUN/metrics.jsonl        a line a step; nothing in it depends on the clock
+ *   RUN/timing.jsonl         what does
+ *   RUN/checkpoints/step-N/  the last few
+ *   RUN/samples/             what the model wrote
+ *
+ * One process works on a run at a time. One owner. */
+#ifndef MK_RUNS_RUN_FOLDER_H
+#define MK_RUNS_RUN_FOLDER_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "runs/metrics.h"
+
+#define RUN_PATH 4096
+
+struct run_folder {
+    char path[RUN_PATH];
+    struct metrics metrics, timing;
+    int lock; /* file descriptor, or -1; held until run_folder_close */
+    bool resume;
+    int64_t step; /* of the checkpoint that the run goes on from; 0: none */
+};
+
+/* Makes the folder, or goes on with the one that is there. command: for messages, "minke train".
+ * recipe: text of recipe.yaml, written when the run is new. f->step is that of the last whole
+ * checkpoint, 0 when there is none. On failure nothing is held. */
+int run_folder_open(struct run_folder *f, const char *path, const char *command, bool resume,
+                    const struct buf *recipe, struct mk_error *err);
+/* Opens metrics and timing, cut behind the step of run_folder_open: once the run is sure to begin,
+ * so that one that fails before leaves nothing to resume. */
+int run_folder_metrics(struct run_folder *f, struct mk_error *err);
+void run_folder_close(struct run_folder *f);
+/* RUN/name */
+int run_folder_path(const struct run_folder *f, char out[RUN_PATH], const char *name,
+                    struct mk_error *err);
+/* RUN/checkpoints/step-N */
+int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_t step,
+                          struct mk_error *err);
+/* Metrics are on the disk: before a checkpoint is written. */
+int run_folder_sync(struct run_folder *f, struct mk_error *err);
+/* Removes the oldest checkpoints until `keep` are left. */
+void run_folder_prune(const struct run_folder *f, int64_t keep);
+
+#endif
