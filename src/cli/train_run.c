@@ -69,6 +69,7 @@ static struct trainer_options trainer_options_of(const struct recipe *r)
                     .device = r->balance.device,
                     .transfer = r->balance.transfer,
                     .n_devices = (int32_t)r->balance.devices},
+        .capacity = {.factor = r->balance.capacity},
         .bias_gamma = (float)r->balance.gamma,
         .bias_until_tokens = r->balance.gamma_until_tokens,
         .outlier_z = r->optimizer.outlier_z,
@@ -96,6 +97,11 @@ static int set_devices(struct trainer_options *o, const struct arch *a, struct m
 {
     if (o->balance.n_devices == 0)
         o->balance.n_devices = a->n_group;
+    o->capacity.n_devices = o->balance.n_devices;
+    if (a->n_experts && o->capacity.factor > 0 && o->balance.n_devices < 2)
+        return mk_error_set(err, MK_EINVAL,
+                            "balance.capacity: it is that of a device: say how many there are in "
+                            "balance.devices");
     if (a->n_experts && o->balance.n_devices > 0 && a->n_experts % o->balance.n_devices)
         return mk_error_set(err, MK_EINVAL, "balance.devices: %d experts do not divide among %d",
                             a->n_experts, o->balance.n_devices);
@@ -130,13 +136,13 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
     struct mixture_state before = corpus_mixture(run->data.train)->state;
     double begun = clock_ms();
     struct step_report s;
-    bool evaluated;
+    bool evaluate;
 
     if (trainer_step(&run->trainer, run->data.train, &s, err))
         return err->code;
     *last = s.tokens >= r->train.tokens;
-    evaluated = run->data.valid && due(r->eval.every, s.step, *last);
-    if (evaluated) {
+    evaluate = due(r->eval.every, s.step, *last);
+    if (evaluate && run->data.valid) {
         double step_ms = clock_ms() - begun;
 
         if (trainer_evaluate(&run->trainer, run->data.valid, (int32_t)r->eval.sequences,
@@ -144,7 +150,7 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
             return err->code;
         begun = clock_ms() - step_ms;
     }
-    if (train_write_metrics(run, &s, &before, evaluated, clock_ms() - begun, err))
+    if (train_write_metrics(run, &s, &before, evaluate, clock_ms() - begun, err))
         return err->code;
     train_show(run, &s, *last);
     if (r->sample.every && due(r->sample.every, s.step, *last) && train_sample(run, err))

@@ -22,7 +22,8 @@ struct train_run {
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     /* For the progress line. */
     bool terminal;
-    double begun_ms, shown_ms, valid;
+    double begun_ms, shown_ms;
+    struct evaluation valid; /* the last one */
     int64_t begun_tokens;
 };
 
@@ -32,10 +33,10 @@ int train_run(struct train_run *run, struct mk_error *err);
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
-/* A line of metrics.jsonl and one of timing.jsonl; has_valid: `valid` is of this step. before: the
- * mixture's counters in front of the step. */
+/* A line of metrics.jsonl and one of timing.jsonl; in detail: with the load of every expert, and
+ * `valid`, which is of this step then. before: the mixture's counters in front of the step. */
 int train_write_metrics(struct train_run *run, const struct step_report *r,
-                        const struct mixture_state *before, bool has_valid, double step_ms,
+                        const struct mixture_state *before, bool in_detail, double step_ms,
                         struct mk_error *err);
 /* The line on a terminal; in a pipe a line every so often. */
 void train_show(struct train_run *run, const struct step_report *r, bool last);

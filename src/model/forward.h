@@ -7,6 +7,7 @@
 #define MK_MODEL_FORWARD_H
 
 #include "kernels/kernels.h"
+#include "model/capacity.h"
 #include "model/model.h"
 #include "model/saved.h"
 
@@ -19,6 +20,7 @@ struct forward_seq {
     unsigned char *const *kv;
     float *logits; /* [n_logits, v] of the last n_logits ids, or NULL */
     int32_t n_logits;
+    bool keep_all; /* its choices are not dropped, see capacity.h */
     float *hidden; /* [n_ids, d_model] after the final norm (what MTP reads), or NULL */
 };
 
@@ -30,12 +32,15 @@ struct forward_keep {
     const float **final_in;     /* [1 + n_mtp] of [t, d_model] before the final norm of the model
                                  * and of each MTP block */
     /* [n_layers + n_mtp, t, n_experts_used] chosen by the routers in order of rank, with their
-     * weights; rows of dense layers are left as they are. */
+     * weights; rows of dense layers are left as they are. An MTP block has fewer rows than the
+     * model; layers are layer_rows apart (0: as many as the step has). */
+    int64_t layer_rows;
     int32_t *experts;
     float *expert_weights;
     /* Router replay: in the same layout, the experts that every token must go to; their weights
      * follow from this pass's own scores. */
     const int32_t *forced_experts;
+    struct capacity capacity;
 };
 
 /* Everything temporary comes from `memory`, which the caller resets between steps. The first

@@ -40,6 +40,12 @@ static int moe_load(struct loader *ld, int32_t layer, void **weights, struct mk_
     return 0;
 }
 
+/* Rows from one layer to the next in what a pass keeps of its routing. */
+static int64_t layer_rows(const struct step *s)
+{
+    return s->keep->layer_rows ? s->keep->layer_rows : s->n_rows;
+}
+
 /* Experts of every row, chosen or given. logits [t, e]. */
 static void choose_all(struct step *s, const struct moe_weights *w, int32_t layer,
                        const float *logits, float *scratch, struct routing *r)
@@ -55,11 +61,36 @@ static void choose_all(struct step *s, const struct moe_weights *w, int32_t laye
                    r->weight + t * used);
         return;
     }
-    memcpy(r->index, forced + layer * s->n_rows * used,
+    memcpy(r->index, forced + layer * layer_rows(s) * used,
            (size_t)(s->n_rows * used) * sizeof *forced);
     for (int64_t t = 0; t < s->n_rows; t++)
         router_weigh(a, logits + t * a->n_experts, scratch, r->index + t * used,
                      r->weight + t * used);
+}
+
+/* Without a capacity r->dropped stays NULL. */
+static int drop(struct step *s, const float *logits, struct routing *r, struct mk_error *err)
+{
+    const struct arch *a = &s->m->arch;
+    const struct capacity *c = s->keep ? &s->keep->capacity : NULL;
+    int64_t used = a->n_experts_used;
+
+    r->dropped = NULL;
+    if (!c || c->factor <= 0)
+        return 0;
+    if (arena_take(s->memory, &r->dropped, (size_t)(s->n_rows * used), sizeof *r->dropped, err))
+        return err->code;
+    memset(r->dropped, 0, (size_t)(s->n_rows * used) * sizeof *r->dropped);
+    for (int32_t i = 0; i < s->n_seqs; i++) {
+        int64_t first = s->first_row[i];
+
+        if (!s->seqs[i].keep_all &&
+            capacity_drop(c, a, logits + first * a->n_experts, s->seqs[i].n_ids,
+                          r->index + first * used, r->weight + first * used,
+                          r->dropped + first * used, s->memory, err))
+            return err->code;
+    }
+    return 0;
 }
 
 static int route(struct step *s, const struct moe_weights *w, int32_t layer, const float *x,
@@ -78,6 +109,8 @@ static int route(struct step *s, const struct moe_weights *w, int32_t layer, con
         step_matmul(s, logits, a->n_experts, x, a->d_model, &w->router, err))
         return err->code;
     choose_all(s, w, layer, logits, scratch, r);
+    if (drop(s, logits, r, err))
+        return err->code;
     if (s->saved)
         s->saved->ffn.moe = (struct moe_saved){.routing = *r, .logits = logits};
     return 0;
@@ -162,12 +195,15 @@ static int experts_swiglu(struct step *s, const struct moe_weights *w, const str
 
 static void keep_routing(struct step *s, int32_t layer, const struct routing *r)
 {
-    size_t n = (size_t)s->n_rows * (size_t)s->m->arch.n_experts_used;
+    size_t used = (size_t)s->m->arch.n_experts_used, n = (size_t)s->n_rows * used, at;
 
-    if (s->keep && s->keep->experts)
-        memcpy(s->keep->experts + (size_t)layer * n, r->index, n * sizeof *r->index);
-    if (s->keep && s->keep->expert_weights)
-        memcpy(s->keep->expert_weights + (size_t)layer * n, r->weight, n * sizeof *r->weight);
+    if (!s->keep)
+        return;
+    at = (size_t)(layer * layer_rows(s)) * used;
+    if (s->keep->experts)
+        memcpy(s->keep->experts + at, r->index, n * sizeof *r->index);
+    if (s->keep->expert_weights)
+        memcpy(s->keep->expert_weights + at, r->weight, n * sizeof *r->weight);
 }
 
 /* Shared experts, or zeros. */

@@ -36,6 +36,7 @@ struct routing {
     float *weight;  /* [t, used] */
     int64_t *first; /* [e + 1] first gathered row of each expert */
     int32_t *row;   /* [t, used] gathered row of each choice */
+    bool *dropped;  /* [t, used] the expert had no room, see capacity.h; NULL: none is dropped */
 };
 
 struct moe_saved {

@@ -10,7 +10,7 @@
 
 /* Of the picture, in its own units. */
 enum { WIDTH = 360, HEIGHT = 220, LEFT = 44, RIGHT = 352, TOP = 10, BOTTOM = 196 };
-enum { HEAT_COLUMNS = 80, HEAT_ROW = 12 };
+enum { HEAT_COLUMNS = 80, HEAT_ROW = 12, MAP_ROW = 32 };
 
 struct axes { double x0, x1, y0, y1; }; /* what the corners stand for */
 
@@ -97,8 +97,8 @@ static void put_axes(struct page *p, const struct axes *a)
     }
     for (int i = 0; i < MAX_TICKS && x <= a->x1; i++, x += dx) {
         page_number(text, fabs(x) < dx / 2 ? 0 : x);
-        page_put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-                 place_x(a, x), BOTTOM + 16, text);
+        page_put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>\n", place_x(a, x),
+                 BOTTOM + 16, place_x(a, x) > RIGHT - 14 ? "end" : "middle", text);
     }
 }
 
@@ -178,9 +178,9 @@ static void put_cell(struct page *p, double x, double width, size_t row, double 
              fmin(1, 0.06 + 0.94 * above), what, load);
 }
 
-static void put_row_name(struct page *p, size_t row, const char *name)
+static void put_row_name(struct page *p, size_t y, const char *name)
 {
-    page_put(p, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LEFT - 4, row * HEAT_ROW + 10);
+    page_put(p, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LEFT - 4, y + 10);
     page_text(p, name);
     page_put(p, "</text>\n");
 }
@@ -200,7 +200,7 @@ void page_balance(struct page *p, const struct history_parts *layers)
         size_t n = s->n < HEAT_COLUMNS ? s->n : HEAT_COLUMNS;
         char what[96];
 
-        put_row_name(p, l, s->name);
+        put_row_name(p, l * HEAT_ROW, s->name);
         for (size_t i = 0; i < n; i++) {
             size_t begin = i * s->n / n, end = (i + 1) * s->n / n;
             double mean = 0, width = (double)(RIGHT - LEFT) / (double)n;
@@ -225,7 +225,7 @@ static void put_loads(struct page *p, const struct history_load *load, size_t ro
 
     for (size_t e = 0; e < load->n; e++)
         sum += (double)load->tokens[e];
-    put_row_name(p, row, name);
+    put_row_name(p, row * HEAT_ROW, name);
     for (size_t e = 0; e < load->n && sum > 0; e++) {
         snprintf(what, sizeof what, "layer %.20s, expert %zu", name, e);
         put_cell(p, LEFT + (double)e * width, width, row,
@@ -250,6 +250,163 @@ void page_loads(struct page *p, const struct history *h)
             put_loads(p, &h->loads[l], row++, h->layers.items[l].name, 3);
     page_put(p, "</svg><p class=\"legend\">rows: layers; columns: experts, at step %lld; "
                 "<i class=\"hot\"></i>above the mean, <i class=\"cold\"></i>below; strongest: "
-                "three times the mean, or idle; no token is dropped</p></figure>\n",
-             (long long)step);
+                "three times the mean, or idle%s</p></figure>\n",
+             (long long)step, history_most(&h->dropped) > 0 ? "" : "; no token is dropped");
+}
+
+/* ---- Experts by source ----------------------------------------------------------------------- */
+
+/* The sources of one layer that have been counted, and the share of each in every expert. */
+struct map {
+    size_t n_sources, n_experts;
+    const char *names[HISTORY_MAX_PARTS];
+    size_t colours[HISTORY_MAX_PARTS];
+    const struct history_load *loads[HISTORY_MAX_PARTS];
+    double sums[HISTORY_MAX_PARTS];
+};
+
+static void read_map(struct map *m, const struct history *h, size_t layer)
+{
+    const struct history_map *from = &h->maps[layer];
+
+    m->n_sources = m->n_experts = 0;
+    for (size_t i = 0; i < from->n; i++) {
+        const struct history_load *load = &from->sources[i];
+        double sum = 0;
+
+        for (size_t e = 0; e < load->n; e++)
+            sum += (double)load->tokens[e];
+        if (!(sum > 0) || (m->n_experts && load->n != m->n_experts))
+            continue;
+        m->n_experts = load->n;
+        m->names[m->n_sources] = h->sources.items[i].name;
+        m->colours[m->n_sources] = i % PAGE_COLOURS;
+        m->loads[m->n_sources] = load;
+        m->sums[m->n_sources++] = sum;
+    }
+}
+
+/* Of an expert's tokens, had all sources as many. */
+static double share(const struct map *m, size_t source, size_t expert)
+{
+    double all = 0;
+
+    for (size_t s = 0; s < m->n_sources; s++)
+        all += (double)m->loads[s]->tokens[expert] / m->sums[s];
+    return all > 0 ? (double)m->loads[source]->tokens[expert] / m->sums[source] / all : 0;
+}
+
+struct column { size_t expert, source; double share; }; /* source: that has most of it */
+
+static int by_source(const void *a, const void *b)
+{
+    const struct column *x = a, *y = b;
+
+    if (x->source != y->source)
+        return x->source < y->source ? -1 : 1;
+    if (x->share != y->share)
+        return x->share > y->share ? -1 : 1;
+    return x->expert < y->expert ? -1 : 1;
+}
+
+static void sort_columns(const struct map *m, struct column *columns)
+{
+    for (size_t e = 0; e < m->n_experts; e++) {
+        columns[e] = (struct column){.expert = e};
+        for (size_t s = 0; s < m->n_sources; s++) {
+            double here = share(m, s, e);
+
+            if (here > columns[e].share) {
+                columns[e].source = s;
+                columns[e].share = here;
+            }
+        }
+    }
+    qsort(columns, m->n_experts, sizeof *columns, by_source);
+}
+
+/* An expert as a pile of its sources. */
+static void put_column(struct page *p, const struct map *m, const char *layer, size_t expert,
+                       double x, double width, size_t top)
+{
+    double y = (double)top;
+
+    page_put(p, "<g>");
+    for (size_t s = 0; s < m->n_sources; s++) {
+        double height = share(m, s, expert) * (MAP_ROW - 4);
+
+        if (height <= 0)
+            continue;
+        page_put(p, "<rect class=\"c%zu\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/>",
+                 m->colours[s], x, y, width, height);
+        y += height;
+    }
+    page_put(p, "<title>layer %.20s, expert %zu:", layer, expert);
+    for (size_t s = 0; s < m->n_sources; s++) {
+        page_put(p, "%s ", s ? "," : "");
+        page_text(p, m->names[s]);
+        page_put(p, " %.0f %%", 100 * share(m, s, expert));
+    }
+    page_put(p, "</title></g>\n");
+}
+
+static void put_layer(struct page *p, const struct map *m, const struct history *h, size_t layer,
+                      size_t row)
+{
+    const char *name = h->layers.items[layer].name;
+    struct column columns[HISTORY_MAX_EXPERTS];
+    double step = (double)(RIGHT - LEFT) / (double)m->n_experts;
+    char text[16];
+
+    put_row_name(p, row * MAP_ROW + 2, name);
+    for (size_t i = 0; i < h->information.n; i++)
+        if (!strcmp(h->information.items[i].name, name)) {
+            snprintf(text, sizeof text, "%.2f", history_last(&h->information.items[i]));
+            put_row_name(p, row * MAP_ROW + 15, text);
+        }
+    sort_columns(m, columns);
+    for (size_t e = 0; e < m->n_experts; e++)
+        put_column(p, m, name, columns[e].expert, LEFT + (double)e * step, step * 0.92,
+                   row * MAP_ROW + 2);
+}
+
+static void put_map_legend(struct page *p, const struct history *h)
+{
+    page_put(p, "</svg><p class=\"legend\">");
+    for (size_t i = 0; i < h->source_valid.n; i++) {
+        size_t colour = 0;
+
+        while (colour < h->sources.n &&
+               strcmp(h->sources.items[colour].name, h->source_valid.items[i].name))
+            colour++;
+        page_put(p, "<span><i class=\"c%zu\"></i>", colour % PAGE_COLOURS);
+        page_text(p, h->source_valid.items[i].name);
+        page_put(p, "</span> ");
+    }
+    page_put(p, "<br>rows: layers; columns: experts, each in the colours of the validation text it "
+                "is given, all sources weighing the same. Below a layer's number: how much the "
+                "sources' experts differ, 0 not at all, 1 no expert is shared</p></figure>\n");
+}
+
+void page_map(struct page *p, const struct history *h)
+{
+    struct map *m = malloc(sizeof *m);
+    size_t n_rows = 0, row = 0;
+
+    for (size_t l = 0; m && l < h->layers.n; l++) {
+        read_map(m, h, l);
+        n_rows += m->n_sources > 1;
+    }
+    if (!m)
+        mk_error_memory(p->err, sizeof *m);
+    if (n_rows) {
+        begin_figure(p, "Who learned what: experts by source", (int)n_rows * MAP_ROW);
+        for (size_t l = 0; l < h->layers.n; l++) {
+            read_map(m, h, l);
+            if (m->n_sources > 1)
+                put_layer(p, m, h, l, row++);
+        }
+        put_map_legend(p, h);
+    }
+    free(m);
 }

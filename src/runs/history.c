@@ -82,6 +82,18 @@ static void parts_release(struct history_parts *p)
 
 /* ---- metrics.jsonl --------------------------------------------------------------------------- */
 
+/* A point of the part of this name; a value that is no number makes no part. */
+static int add_part(struct history_parts *p, const char *name, const struct history *h,
+                    const json_t *y, struct mk_error *err)
+{
+    struct history_series *s;
+
+    if (!json_is_number(y))
+        return 0;
+    s = find_part(p, name, err);
+    return s ? add_number(s, h, y, err) : err->code;
+}
+
 static int read_sources(struct history *h, json_t *sources, struct mk_error *err)
 {
     const char *name;
@@ -92,15 +104,28 @@ static int read_sources(struct history *h, json_t *sources, struct mk_error *err
         const json_t *loss = json_object_get(one, "loss");
         struct history_series *s = find_part(&h->sources, name, err);
 
-        if (!s || add_number(s, h, loss, err))
+        if (!s || add_number(s, h, loss, err) ||
+            add_part(&h->source_tokens, name, h, json_object_get(one, "tokens"), err) ||
+            add_part(&h->source_epochs, name, h, json_object_get(one, "epochs"), err))
             return err->code;
     }
     return 0;
 }
 
-static int read_load(struct history *h, size_t layer, const json_t *load, struct mk_error *err)
+static int read_valid(struct history *h, json_t *losses, struct mk_error *err)
 {
-    struct history_load *to = &h->loads[layer];
+    const char *name;
+    json_t *loss;
+
+    json_object_foreach(losses, name, loss)
+        if (add_part(&h->source_valid, name, h, loss, err))
+            return err->code;
+    return 0;
+}
+
+static int read_load(struct history_load *to, int64_t step, const json_t *load,
+                     struct mk_error *err)
+{
     size_t n = json_array_size(load);
     int64_t *tokens;
 
@@ -117,7 +142,56 @@ static int read_load(struct history *h, size_t layer, const json_t *load, struct
             tokens[e] = 0;
     }
     free(to->tokens);
-    *to = (struct history_load){.step = h->step, .tokens = tokens, .n = n};
+    *to = (struct history_load){.step = step, .tokens = tokens, .n = n};
+    return 0;
+}
+
+static int read_map(struct history *h, struct history_map *map, json_t *sources,
+                    struct mk_error *err)
+{
+    struct history_series *s;
+    const char *name;
+    json_t *load;
+    size_t i;
+
+    json_object_foreach(sources, name, load)
+    {
+        s = find_part(&h->sources, name, err);
+        if (!s)
+            return err->code;
+        i = (size_t)(s - h->sources.items);
+        if (i >= map->n) {
+            struct history_load *grown = realloc(map->sources, (i + 1) * sizeof *grown);
+
+            if (!grown)
+                return mk_error_memory(err, (i + 1) * sizeof *grown);
+            memset(grown + map->n, 0, (i + 1 - map->n) * sizeof *grown);
+            map->sources = grown;
+            map->n = i + 1;
+        }
+        if (read_load(&map->sources[i], h->step, load, err))
+            return err->code;
+    }
+    return 0;
+}
+
+/* Room for what a new layer, the last of them, was told beside its curves. */
+static int grow_layers(struct history *h, struct mk_error *err)
+{
+    size_t n = h->layers.n;
+    struct history_load *loads = realloc(h->loads, n * sizeof *loads);
+    struct history_map *maps;
+
+    if (loads)
+        h->loads = loads;
+    maps = loads ? realloc(h->maps, n * sizeof *maps) : NULL;
+    if (!maps) {
+        series_release(&h->layers.items[--h->layers.n]);
+        return mk_error_memory(err, n * sizeof *maps);
+    }
+    h->maps = maps;
+    loads[n - 1] = (struct history_load){0};
+    maps[n - 1] = (struct history_map){0};
     return 0;
 }
 
@@ -130,22 +204,16 @@ static int read_layer(struct history *h, const json_t *one, struct mk_error *err
     snprintf(name, sizeof name, "%lld",
              (long long)json_integer_value(json_object_get(one, "layer")));
     s = find_part(&h->layers, name, err);
-    if (!s)
+    if (!s || (h->layers.n > before && grow_layers(h, err)))
         return err->code;
-    if (h->layers.n > before) {
-        struct history_load *grown = realloc(h->loads, h->layers.n * sizeof *grown);
-
-        if (!grown) {
-            series_release(&h->layers.items[--h->layers.n]);
-            return mk_error_memory(err, (before + 1) * sizeof *grown);
-        }
-        grown[before] = (struct history_load){0};
-        h->loads = grown;
-    }
     layer = (size_t)(s - h->layers.items);
-    if (add_number(s, h, json_object_get(one, "most"), err))
+    if (add_number(s, h, json_object_get(one, "most"), err) ||
+        add_part(&h->entropy, name, h, json_object_get(one, "entropy"), err) ||
+        add_part(&h->information, name, h, json_object_get(one, "information"), err) ||
+        add_part(&h->dropped, name, h, json_object_get(one, "dropped"), err) ||
+        read_load(&h->loads[layer], h->step, json_object_get(one, "load"), err))
         return err->code;
-    return read_load(h, layer, json_object_get(one, "load"), err);
+    return read_map(h, &h->maps[layer], json_object_get(one, "sources"), err);
 }
 
 static int read_step(struct history *h, const json_t *o, struct mk_error *err)
@@ -165,7 +233,9 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
     json_array_foreach(json_object_get(o, "experts"), i, one)
         if (read_layer(h, one, err))
             return err->code;
-    return read_sources(h, json_object_get(o, "sources"), err);
+    if (read_sources(h, json_object_get(o, "sources"), err))
+        return err->code;
+    return read_valid(h, json_object_get(o, "valid_sources"), err);
 }
 
 /* ---- timing.jsonl ---------------------------------------------------------------------------- */
@@ -279,13 +349,22 @@ int history_read(struct history *h, const char *folder, struct mk_error *err)
 
 void history_release(struct history *h)
 {
+    struct history_parts *parts[] = {&h->sources,       &h->source_valid, &h->source_tokens,
+                                     &h->source_epochs, &h->entropy,      &h->information,
+                                     &h->dropped,       &h->layers};
+
     for (int i = 0; i < HISTORY_N; i++)
         series_release(&h->series[i]);
-    for (size_t i = 0; i < h->layers.n; i++)
-        free(h->loads[i].tokens);
+    for (size_t l = 0; l < h->layers.n; l++) {
+        free(h->loads[l].tokens);
+        for (size_t i = 0; i < h->maps[l].n; i++)
+            free(h->maps[l].sources[i].tokens);
+        free(h->maps[l].sources);
+    }
     free(h->loads);
-    parts_release(&h->sources);
-    parts_release(&h->layers);
+    free(h->maps);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        parts_release(parts[i]);
     free(h->name);
     *h = (struct history){0};
 }
@@ -293,4 +372,14 @@ void history_release(struct history *h)
 double history_last(const struct history_series *s)
 {
     return s->n ? s->points[s->n - 1].y : NAN;
+}
+
+double history_most(const struct history_parts *p)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t k = 0; k < p->items[i].n; k++)
+            most = fmax(most, p->items[i].points[k].y);
+    return most;
 }

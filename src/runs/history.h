@@ -28,6 +28,10 @@ struct history_load {
     int64_t step, *tokens;         /* of each expert, [n] owned; n 0: never told */
     size_t n;
 };
+struct history_map {
+    struct history_load *sources;  /* [n] by place in history.sources; owned */
+    size_t n;
+};
 
 #define HISTORY_MAX_PARTS 1024 /* sources, layers */
 struct history_parts { struct history_series *items; size_t n; }; /* owned */
@@ -38,8 +42,11 @@ struct history {
     double tokens, seconds;                /* seen; spent in steps */
     struct history_series series[HISTORY_N];
     struct history_parts sources;          /* loss of each */
+    struct history_parts source_valid, source_tokens, source_epochs; /* the same names */
     struct history_parts layers;           /* busiest expert's load in means; name: the number */
+    struct history_parts entropy, information, dropped; /* of layers, see docs/training.md */
     struct history_load *loads;            /* [layers.n] the last that was told; owned */
+    struct history_map *maps;              /* [layers.n] of the validation text, the last; owned */
 };
 
 /* folder: of a run. MK_ENOTFOUND when it holds no metrics.jsonl; timing.jsonl may be absent. */
@@ -47,5 +54,7 @@ int history_read(struct history *h, const char *folder, struct mk_error *err);
 void history_release(struct history *h);
 /* The last value, or NAN. */
 double history_last(const struct history_series *s);
+/* The largest value of all the parts, or 0. */
+double history_most(const struct history_parts *p);
 
 #endif

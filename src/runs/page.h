@@ -34,5 +34,8 @@ void page_curves(struct page *p, const char *title, const struct page_line *line
 void page_balance(struct page *p, const struct history_parts *layers);
 /* Rows: layers; columns: experts; colour: load in multiples of the mean. */
 void page_loads(struct page *p, const struct history *h);
+/* Who learned what: rows: layers; columns: experts, sorted; each in the colours of the sources that
+ * it serves, as if all had the same number of tokens. Left out with fewer than two sources. */
+void page_map(struct page *p, const struct history *h);
 
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/map_file.h"
 #include "runs/events.h"
@@ -30,7 +31,8 @@ static const char *const style[] = {
     "background:var(--paper);font:15px/1.45 system-ui,sans-serif}\n"
     "h1{font-size:1.35em;margin:.3em 0}h2{font-size:1.1em;margin:1.4em 0 .4em;"
     "overflow-wrap:anywhere}\n"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    ".scroll{overflow-x:auto;margin-bottom:12px}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:3px 10px 3px 0;text-align:right}th:first-child,td:first-child"
     "{text-align:left;white-space:nowrap}th{color:var(--dim);font-weight:500;white-space:nowrap}\n",
     ".grid{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),"
@@ -54,7 +56,8 @@ static void put_head(struct page *p, const struct history *runs, size_t n)
     for (size_t i = 0; i < sizeof style / sizeof *style; i++)
         page_put(p, "%s", style[i]);
     for (int i = 0; i < PAGE_COLOURS; i++)
-        page_put(p, "path.c%d{stroke:var(--c%d)}i.c%d{background:var(--c%d)}\n", i, i, i, i);
+        page_put(p, "path.c%d{stroke:var(--c%d)}i.c%d{background:var(--c%d)}"
+                    "rect.c%d{fill:var(--c%d)}\n", i, i, i, i, i, i);
     page_put(p, "</style></head><body>\n<h1>");
     if (n == 1)
         page_text(p, runs[0].name);
@@ -131,6 +134,57 @@ static void put_parts(struct page *p, const char *title, const struct history_pa
     page_curves(p, title, lines, parts->n);
 }
 
+static const struct history_series *part(const struct history_parts *p, const char *name)
+{
+    static const struct history_series none = {0};
+
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->items[i].name, name))
+            return &p->items[i];
+    return &none;
+}
+
+/* The mean of the last twentieth: one step's loss is mostly chance. */
+static double end_mean(const struct history_series *s)
+{
+    size_t n = s->n / 20 > 0 ? s->n / 20 : s->n > 0;
+    double sum = 0;
+
+    for (size_t i = s->n - n; i < s->n; i++)
+        sum += s->points[i].y;
+    return n ? sum / (double)n : NAN;
+}
+
+static void put_sources(struct page *p, const struct history *h)
+{
+    char tokens[16], epochs[16];
+
+    if (h->sources.n == 0)
+        return;
+    page_put(p, "<div class=\"scroll\"><table><tr><th>source</th><th>tokens</th><th>epochs</th>"
+                "<th>loss</th><th>valid</th></tr>\n");
+    for (size_t i = 0; i < h->sources.n; i++) {
+        const char *name = h->sources.items[i].name;
+
+        page_number(tokens, history_last(part(&h->source_tokens, name)));
+        page_number(epochs, history_last(part(&h->source_epochs, name)));
+        page_put(p, "<tr><td>");
+        page_text(p, name);
+        page_put(p, "</td><td>%s</td><td>%s</td>", tokens, epochs);
+        put_loss(p, end_mean(&h->sources.items[i]));
+        put_loss(p, history_last(part(&h->source_valid, name)));
+        page_put(p, "</tr>\n");
+    }
+    page_put(p, "</table></div>\n");
+}
+
+/* Most runs drop nothing: no figure then. */
+static void put_dropped(struct page *p, const struct history *h, struct page_line *lines)
+{
+    if (history_most(&h->dropped) > 0)
+        put_parts(p, "Choices of experts dropped in a step, by layer", &h->dropped, lines);
+}
+
 /* The loss of one run with that of the validation share beside it. */
 static void put_losses(struct page *p, const struct history *h)
 {
@@ -162,9 +216,17 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
 
         page_put(p, "<h2>");
         page_text(p, h->name);
-        page_put(p, "</h2><div class=\"grid\">\n");
+        page_put(p, "</h2>\n");
+        put_sources(p, h);
+        page_put(p, "<div class=\"grid\">\n");
         put_parts(p, "Loss by source", &h->sources, lines);
+        put_parts(p, "Validation loss by source", &h->source_valid, lines);
+        put_parts(p, "Epochs by source", &h->source_epochs, lines);
+        page_map(p, h);
+        put_parts(p, "How much the sources' experts differ, by layer", &h->information, lines);
+        put_parts(p, "Entropy of the load by layer, of its largest", &h->entropy, lines);
         put_parts(p, "Busiest expert by layer, times the mean", &h->layers, lines);
+        put_dropped(p, h, lines);
         page_balance(p, &h->layers);
         page_loads(p, h);
         page_put(p, "</div>\n");

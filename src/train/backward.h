@@ -16,6 +16,7 @@ struct backward {
     const struct balance_options *balance;
     double *balance_loss;   /* [n_layers + n_mtp] or NULL */
     int64_t *expert_tokens; /* [.., n_experts] or NULL */
+    int64_t *dropped;       /* [n_layers + n_mtp] choices, or NULL */
 };
 
 /* ---- Products ------------------------------------------------------------------------------- */

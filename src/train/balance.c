@@ -1,6 +1,7 @@
 /* balance.c: what the balance losses count, and the step of the bias. */
 #include "train/balance.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/router.h"
@@ -104,6 +105,46 @@ void balance_coefficients(const struct balance_options *o, const struct arch *a,
         add_device(o, n, scratch, coef);
     if (o->transfer != 0 && o->n_devices > 0)
         add_transfer(o, a, index, n_rows, coef, scratch + n);
+}
+
+static double row_sum(const int64_t *count, int32_t n)
+{
+    double sum = 0;
+
+    for (int32_t e = 0; e < n; e++)
+        sum += (double)count[e];
+    return sum;
+}
+
+static double share(const int64_t *count, int32_t n, int32_t e)
+{
+    return (double)count[e] / row_sum(count, n);
+}
+
+/* I = sum over s, e of p(e|s) / S * log(p(e|s) / p(e)). */
+double balance_information(const int64_t *counts, int32_t n_sources, int64_t stride,
+                           int32_t n_experts)
+{
+    double sum = 0;
+    int32_t n = 0;
+
+    for (int32_t s = 0; s < n_sources; s++)
+        n += row_sum(counts + s * stride, n_experts) > 0;
+    if (n < 2)
+        return NAN;
+    for (int32_t e = 0; e < n_experts; e++) {
+        double mean = 0;
+
+        for (int32_t s = 0; s < n_sources; s++)
+            if (counts[s * stride + e])
+                mean += share(counts + s * stride, n_experts, e) / n;
+        for (int32_t s = 0; s < n_sources; s++) {
+            double p = counts[s * stride + e] ? share(counts + s * stride, n_experts, e) : 0;
+
+            sum += p > 0 ? p / n * log(p / mean) : 0;
+        }
+    }
+    return sum / log(n);
 }
 
 void balance_bias(float *bias, const int64_t *count, int32_t n_experts, float gamma)

@@ -25,6 +25,13 @@ void balance_coefficients(const struct balance_options *o, const struct arch *a,
                           const int32_t *index, int64_t n_rows, double *coef, double *mean,
                           double *scratch);
 
+/* Who learned what: the mutual information of source and expert, every source taken as equally
+ * likely, over the logarithm of their number. 0: all sources use the experts alike; 1: no expert
+ * serves two. counts: n_sources rows of n_experts, stride apart; rows without a count are no
+ * source. NAN with fewer than two. */
+double balance_information(const int64_t *counts, int32_t n_sources, int64_t stride,
+                           int32_t n_experts);
+
 /* Loss-free balancing (Wang et al. 2024): bias_i += gamma * sign(mean count - count_i). */
 void balance_bias(float *bias, const int64_t *count, int32_t n_experts, float gamma);
 

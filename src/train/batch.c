@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+#include "base/rng.h"
+
+/* Of the seed; mixture.c's draws take others. */
+#define STREAM_KEEP ((uint64_t)0x4b << 56)
+#define KEEP_SHARE 0.1
+
 /* A list that grows inside an arena: old parts are left behind. */
 static int reserve(struct batch *b, int32_t more, int32_t *room, struct arena *memory,
                    struct mk_error *err)
@@ -27,8 +33,8 @@ static int reserve(struct batch *b, int32_t more, int32_t *room, struct arena *m
     return 0;
 }
 
-static int add(struct batch *b, const struct corpus_fragment *f, int source, struct arena *memory,
-               struct mk_error *err)
+static int add(struct batch *b, const struct corpus_fragment *f, int source, bool keep_all,
+               struct arena *memory, struct mk_error *err)
 {
     size_t n = (size_t)f->n;
     int32_t *ids, *targets;
@@ -42,8 +48,8 @@ static int add(struct batch *b, const struct corpus_fragment *f, int source, str
     memcpy(targets, f->ids + 1, (n - 1) * sizeof *targets);
     targets[n - 1] = -1;
     b->source[b->n_seqs] = source;
-    b->seqs[b->n_seqs++] =
-        (struct train_seq){.ids = ids, .targets = targets, .loss = loss, .n_ids = f->n};
+    b->seqs[b->n_seqs++] = (struct train_seq){
+        .ids = ids, .targets = targets, .loss = loss, .n_ids = f->n, .keep_all = keep_all};
     b->n_tokens += f->n;
     b->n_targets += f->n - 1;
     return 0;
@@ -57,11 +63,13 @@ int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct ar
     *b = (struct batch){0};
     for (int32_t i = 0; i < n_sequences; i++) {
         struct corpus_sequence s = corpus_next(c);
+        const struct mixture *m = corpus_mixture(c);
+        bool keep = rng_uniform(m->seed, STREAM_KEEP, (uint64_t)m->state.step) < KEEP_SHARE;
 
         if (reserve(b, s.n_fragments, &room, memory, err))
             return err->code;
         for (int32_t j = 0; j < s.n_fragments; j++)
-            if (add(b, &s.fragments[j], s.source, memory, err))
+            if (add(b, &s.fragments[j], s.source, keep, memory, err))
                 return err->code;
     }
     return 0;

@@ -1,5 +1,6 @@
 /* batch.h: the sequences of one step, drawn from a corpus: every fragment of a packed sequence is a
- * sequence of its own, since it must not see its neighbours. */
+ * sequence of its own, since it must not see its neighbours. One packed sequence in ten, chosen by
+ * seed and number, keeps all its choices of experts (V2 report, 2.2.4). */
 #ifndef MK_TRAIN_BATCH_H
 #define MK_TRAIN_BATCH_H
 

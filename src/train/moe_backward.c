@@ -15,6 +15,7 @@ struct gathered {
     int32_t *token;      /* [n] whose row it is */
     int64_t *choice;     /* [n] index into [t, used] */
     const float *weight; /* [t, used] */
+    const bool *dropped; /* [t, used] or NULL */
     const float *act;    /* [n, f] */
     float *weighted;     /* [n, f] weight * act */
     float *dact;         /* [n, f] in: unweighted; out: weighted */
@@ -48,7 +49,8 @@ static void weigh_task(void *context, int64_t task, int worker)
         float *dact = g->dact + i * g->f, *weighted = g->weighted + i * g->f;
         float weight = g->weight[g->choice[i]];
 
-        g->dweight[g->choice[i]] = dot(act, dact, g->f);
+        g->dweight[g->choice[i]] =
+            g->dropped && g->dropped[g->choice[i]] ? 0 : dot(act, dact, g->f);
         for (int64_t j = 0; j < g->f; j++) {
             weighted[j] = weight * act[j];
             dact[j] *= weight;
@@ -66,6 +68,7 @@ static int gather(struct backward *b, const struct moe_saved *saved, struct gath
     *g = (struct gathered){.n = (int64_t)n,
                            .f = a->d_expert,
                            .weight = saved->routing.weight,
+                           .dropped = saved->routing.dropped,
                            .act = saved->experts.act};
     if (arena_take(s->memory, &g->token, n, sizeof *g->token, err) ||
         arena_take(s->memory, &g->choice, n, sizeof *g->choice, err) ||
@@ -153,6 +156,8 @@ static void count(struct backward *b, int32_t layer, const struct routing *r, in
 {
     for (int64_t i = 0; b->expert_tokens && i < n; i++)
         b->expert_tokens[(int64_t)layer * b->s->m->arch.n_experts + r->index[i]]++;
+    for (int64_t i = 0; b->dropped && r->dropped && i < n; i++)
+        b->dropped[layer] += r->dropped[i];
 }
 
 int moe_backward(struct backward *b, int32_t layer, const struct block_saved *saved,

@@ -78,7 +78,8 @@ static int place_begin(struct pass *ps, struct place *pl, const struct train_seq
     if (arena_take(ps->memory, &f, (size_t)n_seqs, sizeof *f, err))
         return err->code;
     for (int32_t i = 0; i < n_seqs; i++) {
-        f[i] = (struct forward_seq){.ids = seqs[i].ids, .n_ids = seqs[i].n_ids};
+        f[i] = (struct forward_seq){
+            .ids = seqs[i].ids, .n_ids = seqs[i].n_ids, .keep_all = seqs[i].keep_all};
         if (take_cache(ps, &f[i], seqs[i].n_ids, err))
             return err->code;
     }
@@ -129,8 +130,10 @@ static int take_keep(struct pass *ps, int64_t n_rows, struct mk_error *err)
     uint64_t room = ps->o->keep_bytes;
     struct block_saved *blocks;
 
-    ps->keep =
-        (struct forward_keep){.experts = ps->o->experts, .forced_experts = ps->o->forced_experts};
+    ps->keep = (struct forward_keep){.layer_rows = n_rows,
+                                     .experts = ps->o->experts,
+                                     .forced_experts = ps->o->forced_experts,
+                                     .capacity = ps->o->capacity};
     if (ps->o->forward_only)
         return 0;
     if (arena_take(ps->memory, &blocks, (size_t)layers, sizeof *blocks, err) ||
@@ -403,7 +406,8 @@ int pass_run(const struct model *m, struct params *p, struct compute *c, struct 
                       .back = {.p = p,
                                .balance = &o->balance,
                                .balance_loss = r->balance_loss,
-                               .expert_tokens = r->expert_tokens}};
+                               .expert_tokens = r->expert_tokens,
+                               .dropped = r->dropped}};
 
     if (check(m, p, o, n_seqs, err))
         return err->code;

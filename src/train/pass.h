@@ -18,6 +18,7 @@ struct train_seq {
     const float *weight;    /* [n_ids] of each target's loss, or NULL: 1 */
     float *loss;            /* [n_ids] out: cross entropy in nats, 0 without target; or NULL */
     int32_t n_ids;
+    bool keep_all; /* its choices of experts are not dropped */
 };
 
 struct pass_options {
@@ -32,6 +33,7 @@ struct pass_options {
     /* As in struct forward_keep, of all rows; or NULL. */
     int32_t *experts;
     const int32_t *forced_experts;
+    struct capacity capacity;
 };
 
 /* A pass adds to what is there, sequence by sequence: the sums of a step do not depend on how it is
@@ -41,7 +43,8 @@ struct pass_result {
     double mtp_loss[MK_MAX_STREAMS]; /* the same of each MTP block */
     int64_t n_targets, n_rows;
     double *balance_loss;   /* [n_layers + n_mtp] or NULL: as it counts in the objective */
-    int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] or NULL: choices */
+    int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] or NULL: choices, dropped ones too */
+    int64_t *dropped;       /* [n_layers + n_mtp] or NULL: choices */
 };
 
 /* `m` is params_pack's. memory is reset. Arrays of r are the caller's. */

@@ -64,7 +64,7 @@ struct recipe {
         double final_lr, decay_share;
     } schedule;
     struct {
-        double gamma, sequence, expert, device, transfer;
+        double gamma, sequence, expert, device, transfer, capacity;
         int64_t gamma_until_tokens, devices;
     } balance;
     struct {

@@ -103,6 +103,8 @@ static const struct recipe_key keys[] = {
      "V2's device-level loss"},
     {"balance", "transfer", RECIPE_REAL, AT(balance.transfer), 0, 10, "0", NULL,
      "V2's communication loss"},
+    {"balance", "capacity", RECIPE_REAL, AT(balance.capacity), 0, 1000, "0", NULL,
+     "V2's: drop choices beyond so many mean loads of a device"},
     {"balance", "devices", RECIPE_INT, AT(balance.devices), 0, 1024, "0", NULL,
      "that experts are divided among; 0: groups"},
 

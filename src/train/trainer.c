@@ -46,6 +46,9 @@ static int take_counts(struct trainer *t, struct mk_error *err)
     if (arena_take(&t->optim.memory, &t->balance_loss, (size_t)(a->n_layers + a->n_mtp),
                    sizeof *t->balance_loss, err))
         return err->code;
+    if (arena_take(&t->optim.memory, &t->dropped, (size_t)(a->n_layers + a->n_mtp),
+                   sizeof *t->dropped, err))
+        return err->code;
     return arena_take(&t->optim.memory, &t->expert_tokens, n, sizeof *t->expert_tokens, err);
 }
 
@@ -88,6 +91,7 @@ static struct pass_options pass_options_of(const struct trainer *t, const struct
     struct pass_options p = {.scale = b->n_targets ? 1 / (double)b->n_targets : 0,
                              .mtp_weight = late ? o->mtp_late_weight : o->mtp_weight,
                              .balance = o->balance,
+                             .capacity = o->capacity,
                              .keep_bytes = o->keep_bytes};
 
     p.balance.token_scale = b->n_tokens ? 1 / (double)b->n_tokens : 0;
@@ -100,13 +104,16 @@ static int run_passes(struct trainer *t, const struct batch *b, struct step_repo
 {
     const struct arch *a = &t->params->arch;
     struct pass_options o = pass_options_of(t, b);
-    struct pass_result pr = {.balance_loss = t->balance_loss, .expert_tokens = t->expert_tokens};
+    struct pass_result pr = {.balance_loss = t->balance_loss,
+                             .expert_tokens = t->expert_tokens,
+                             .dropped = t->dropped};
     int32_t layers = a->n_layers + a->n_mtp;
 
     params_zero_gradients(t->params);
     if (t->expert_tokens) {
         memset(t->expert_tokens, 0, (size_t)layers * (size_t)a->n_experts * sizeof(int64_t));
         memset(t->balance_loss, 0, (size_t)layers * sizeof *t->balance_loss);
+        memset(t->dropped, 0, (size_t)layers * sizeof *t->dropped);
     }
     for (int32_t i = 0, n; i < b->n_seqs; i += n) {
         n = batch_cut(b, i, t->o.pass_tokens);
@@ -213,22 +220,90 @@ int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r
     return 0;
 }
 
-int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences, double *loss,
-                     struct mk_error *err)
+/* ---- Evaluation ----------------------------------------------------------------------------- */
+
+/* Choices of one pass, told apart by source. chosen [n_layers + n_mtp, n_rows, used]; an MTP block
+ * has one row less of each sequence than the place before it. */
+static void count_choices(const struct arch *a, const struct batch *b, int32_t first, int32_t n,
+                          int64_t n_rows, const int32_t *chosen, struct evaluation *e)
 {
+    int32_t layers = a->n_layers + a->n_mtp, used = a->n_experts_used;
+
+    for (int32_t l = 0; l < layers; l++) {
+        int32_t ahead = l < a->n_layers ? 0 : 1 + l - a->n_layers;
+        const int32_t *row = chosen + (int64_t)l * n_rows * used;
+
+        for (int32_t i = first; i < first + n && arch_layer_is_moe(a, l); i++) {
+            int64_t *to = e->experts + ((int64_t)b->source[i] * layers + l) * a->n_experts;
+
+            for (int64_t j = (int64_t)(b->seqs[i].n_ids - ahead) * used; j > 0; j--)
+                to[*row++]++;
+        }
+    }
+}
+
+static int evaluate_pass(struct trainer *t, const struct batch *b, int32_t first, int32_t n,
+                         struct evaluation *e, struct pass_result *r, struct mk_error *err)
+{
+    const struct arch *a = &t->params->arch;
+    struct arena_mark mark = arena_mark(&t->batch_memory);
     struct pass_options o = {.scale = 1, .forward_only = true};
+    int64_t n_rows = 0;
+
+    for (int32_t i = first; i < first + n; i++)
+        n_rows += b->seqs[i].n_ids;
+    if (e->experts &&
+        arena_take(&t->batch_memory, &o.experts,
+                   (size_t)((a->n_layers + a->n_mtp) * n_rows * a->n_experts_used),
+                   sizeof *o.experts, err))
+        return err->code;
+    if (pass_run(&t->model, t->params, t->c, &t->pass_memory, b->seqs + first, n, &o, r, err))
+        return err->code;
+    if (e->experts)
+        count_choices(a, b, first, n, n_rows, o.experts, e);
+    arena_rewind(&t->batch_memory, mark);
+    return 0;
+}
+
+/* Losses of each source, from those of each token. */
+static void count_losses(const struct batch *b, struct evaluation *e)
+{
+    for (int32_t i = 0; i < b->n_seqs; i++) {
+        struct mixture_counter *c = &e->sources[b->source[i]];
+
+        c->n_tokens += b->seqs[i].n_ids;
+        c->n_loss += b->seqs[i].n_ids - 1;
+        for (int32_t j = 0; j < b->seqs[i].n_ids; j++)
+            c->loss_sum += (double)b->seqs[i].loss[j];
+    }
+}
+
+int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences,
+                     struct evaluation *e, struct mk_error *err)
+{
+    const struct arch *a = &t->params->arch;
+    struct mixture *m = corpus_mixture(corpus);
     struct pass_result r = {0};
     struct batch b;
+    size_t n_counts;
 
-    corpus_mixture(corpus)->state = (struct mixture_state){0};
+    *e = (struct evaluation){.n_sources = m->n_sources};
+    m->state = (struct mixture_state){0};
     arena_reset(&t->batch_memory);
     if (batch_draw(&b, corpus, n_sequences, &t->batch_memory, err))
         return err->code;
+    n_counts = (size_t)m->n_sources * (size_t)(a->n_layers + a->n_mtp) * (size_t)a->n_experts;
+    if (n_counts) {
+        if (arena_take(&t->batch_memory, &e->experts, n_counts, sizeof *e->experts, err))
+            return err->code;
+        memset(e->experts, 0, n_counts * sizeof *e->experts);
+    }
     for (int32_t i = 0, n; i < b.n_seqs; i += n) {
         n = batch_cut(&b, i, t->o.pass_tokens);
-        if (pass_run(&t->model, t->params, t->c, &t->pass_memory, b.seqs + i, n, &o, &r, err))
+        if (evaluate_pass(t, &b, i, n, e, &r, err))
             return err->code;
     }
-    *loss = r.loss / (r.n_targets > 0 ? (double)r.n_targets : 1);
+    e->loss = r.loss / (r.n_targets > 0 ? (double)r.n_targets : 1);
+    count_losses(&b, e);
     return 0;
 }

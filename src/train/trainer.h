@@ -20,6 +20,7 @@ struct trainer_options {
     double mtp_weight, mtp_late_weight;
     int64_t mtp_late_tokens;
     struct balance_options balance;
+    struct capacity capacity;  /* V2's dropping; while training alone */
     float bias_gamma;          /* speed of the router's bias */
     int64_t bias_until_tokens; /* 0: to the end */
     /* A step is left out when its loss or gradient norm is so many standard deviations above the
@@ -53,6 +54,7 @@ struct trainer {
     struct trainer_state state;
     double *balance_loss;   /* [n_layers + n_mtp] of the last step, or NULL */
     int64_t *expert_tokens; /* [n_layers + n_mtp, n_experts] of the last step, or NULL */
+    int64_t *dropped;       /* [n_layers + n_mtp] choices of the last step, or NULL */
     float **ema;            /* [optim.n_items] or NULL */
 };
 
@@ -65,6 +67,16 @@ struct step_report {
     bool skipped;
 };
 
+/* What a model makes of text that it was not trained on. */
+struct evaluation {
+    double loss; /* nats a target */
+    int32_t n_sources;
+    struct mixture_counter sources[MIXTURE_MAX_SOURCES]; /* n_tokens, n_loss and loss_sum of each */
+    /* [n_sources, n_layers + n_mtp, n_experts] how often a token of the source was sent to the
+     * expert; NULL without experts. Valid until the next step. */
+    int64_t *experts;
+};
+
 /* p has its gradients. */
 int trainer_init(struct trainer *t, struct params *p, struct compute *c,
                  const struct trainer_options *o, struct mk_error *err);
@@ -72,9 +84,9 @@ void trainer_release(struct trainer *t);
 /* MK_EINVAL when the loss or a gradient is no number: weights are then those before the step. */
 int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r,
                  struct mk_error *err);
-/* Mean loss over the first n_sequences of a corpus, always the same ones. */
-int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences, double *loss,
-                     struct mk_error *err);
+/* The first n_sequences of a corpus, always the same ones. */
+int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences,
+                     struct evaluation *e, struct mk_error *err);
 /* The forward model anew, after params were changed from outside. */
 int trainer_pack(struct trainer *t, struct mk_error *err);
 

@@ -251,6 +251,61 @@ def test_a_full_disk_keeps_the_last_checkpoint(minke, recipe, tmp_path):
         subprocess.run(["umount", disk])
 
 
+TWO_SOURCES = """\
+model: {config: config.json}
+data:
+  sequence: 32
+  validation: 0.2
+  sources:
+  - {path: text.txt, name: prose}
+  - {path: digits.txt, name: digits, weights: [{tokens: 3200, weight: 0}, {tokens: 6400, weight: 1}]}
+train: {tokens: 12800, batch: 8}
+optimizer: {lr: 1e-2}
+eval: {every: 10, sequences: 16}
+"""
+
+
+def test_experts_are_told_apart_by_source_and_weights_follow_the_tokens(minke, recipe, tmp_path):
+    (tmp_path / "digits.txt").write_text(" ".join(str(i * i) for i in range(9000)))
+    recipe.write_text(TWO_SOURCES)
+    runs = []
+    for name, options in (("a", ()), ("b", ("--set", "train.pass_tokens=40", "--set", "threads=3"))):
+        ok(minke("train", recipe, "-q", "--set", f"out={tmp_path / name}", *options))
+        runs.append((tmp_path / name / "metrics.jsonl").read_bytes())
+    assert runs[0] == runs[1]
+    steps = [json.loads(line) for line in runs[0].splitlines()]
+    drawn = [s["tokens"] for s in steps if s["sources"]["digits"]["tokens"]]
+    assert min(drawn) > 3200
+    last = steps[-1]
+    assert last["sources"]["digits"]["tokens"] > 1000
+    assert sum(s["tokens"] for s in last["sources"].values()) == last["tokens"]
+    assert last["sources"]["digits"]["epochs"] > 0
+    valid = last["valid_sources"]
+    assert min(valid.values()) < last["valid_loss"] < max(valid.values())
+    for layer in last["experts"]:
+        assert layer["dropped"] == 0
+        counts = layer["sources"]
+        assert set(counts) == {"prose", "digits"} and len(counts["prose"]) == 8
+        assert 0 <= layer["information"] <= 1
+    # every token of the validation text has two experts in a layer; a block of MTP has one row less
+    layers = {x["layer"]: sum(map(sum, x["sources"].values())) for x in last["experts"]}
+    assert layers[1] == 2 * 16 * 32 and layers[2] < layers[1]
+    assert max(x["information"] for x in last["experts"]) > 0.01
+    page = (tmp_path / "a/report.html").read_text()
+    assert "Who learned what: experts by source" in page and "layer 1, expert 0: prose" in page
+
+
+def test_a_capacity_drops_choices_and_says_how_many(minke, recipe, tmp_path):
+    options = ("-q", "--set", "train.tokens=1280", "--set", "balance.devices=4")
+    ok(minke("train", recipe, *options, "--set", "balance.capacity=1"))
+    steps = [json.loads(line) for line in
+             (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(0 < layer["dropped"] < 128 for s in steps for layer in s["experts"])
+    assert "Choices of experts dropped" in (tmp_path / "run/report.html").read_text()
+    failed(minke("train", recipe, "-q", "--set", "balance.capacity=1",
+                 "--set", f"out={tmp_path / 'one'}"), "balance.devices")
+
+
 def test_every_key_of_a_recipe_is_documented():
     table = (ROOT / "src/train/recipe_keys.c").read_text()
     keys = re.findall(r'^    \{"(\w*)", "(\w+)",', table, re.M)

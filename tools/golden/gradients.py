@@ -5,7 +5,8 @@
 Gradients are as large as the models, so a file keeps of each its norm and eight sums of its values
 with random signs: the root mean square of eight differences estimates the norm of the whole
 difference. The model is transformers' own. MTP (V3 report, 2.2: embedding first, as the released
-eh_proj has it) and the balance losses (deepseek.md 3.4) are written out here with torch.
+eh_proj has it), the balance losses (deepseek.md 3.4) and V2's dropping (3.6) are written out here
+with torch.
 """
 
 import pathlib
@@ -200,6 +201,39 @@ def balance_loss(folder, ids):
     return loss, gradients(model.named_parameters())
 
 
+def drop(config, choices, weights):
+    """V2's capacity of one mean load a device: weights of the choices beyond it become 0."""
+    groups, size = config.n_group, config.n_routed_experts // config.n_group
+    room = -(-choices.numel() // groups)
+    mask, device = torch.ones_like(weights).flatten(), (choices // size).flatten()
+    for d in range(groups):
+        here = (device == d).nonzero().flatten()
+        order = weights.detach().flatten()[here].argsort(descending=True, stable=True)
+        mask[here[order[room:]]] = 0
+    return weights * mask.view_as(weights)
+
+
+def capacity_loss(folder, ids):
+    model = load(folder)
+    n_dropped = 0
+    for layer in model.model.layers:
+        if not hasattr(layer.mlp, "experts"):
+            continue
+
+        def hook(module, inputs):
+            nonlocal n_dropped
+            x, choices, weights = inputs
+            kept = drop(model.config, choices, weights)
+            n_dropped += int(((kept == 0) & (weights != 0)).sum())
+            return x, choices, kept
+
+        layer.mlp.experts.register_forward_pre_hook(hook)
+    out = model(ids, labels=ids, use_cache=False)
+    out.loss.backward()
+    assert n_dropped > 0
+    return out.loss, gradients(model.named_parameters())
+
+
 def main(names):
     torch.set_num_threads(1)
     for folder in sorted(p for p in ROOT.iterdir() if p.is_dir()):
@@ -212,6 +246,8 @@ def main(names):
             write(expected / "gradients_mtp.txt", *mtp_loss(folder, ids))
         if folder.name in ("v3", "v2-lite", "v2-groups"):
             write(expected / "gradients_balance.txt", *balance_loss(folder, ids))
+        if folder.name == "v2-groups":
+            write(expected / "gradients_capacity.txt", *capacity_loss(folder, ids))
         print(folder.name)
 
 

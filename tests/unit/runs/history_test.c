@@ -27,7 +27,9 @@
     "{\"step\":2,\"tokens\":200,\"loss\":null,\"lr\":0.2,\"norm\":1,\"skipped\":true}\n"
 #define STEP3                                                                                      \
     "{\"step\":3,\"tokens\":300,\"loss\":3.5,\"lr\":0.2,\"norm\":1,\"valid_loss\":3.75,"           \
-    "\"experts\":[{\"layer\":3,\"entropy\":0.9,\"most\":1.25}],"                                   \
+    "\"experts\":[{\"layer\":3,\"entropy\":0.9,\"most\":1.25,\"dropped\":7,"                       \
+    "\"sources\":{\"b\":[3,0],\"new\":[0,5]},\"information\":1}],"                                 \
+    "\"valid_sources\":{\"b\":3.75},"                                                              \
     "\"sources\":{\"b\":{\"tokens\":100,\"loss\":3.5}}}\n"
 #define TIMING                                                                                     \
     "{\"step\":1,\"ms\":500,\"tokens_per_s\":200}\n{\"step\":3,\"ms\":1000,"                       \
@@ -99,7 +101,7 @@ static void curves_are_what_was_written_and_half_a_last_line_is_nothing(void **s
     assert_true(history_last(&h.series[HISTORY_VALID]) == 3.75);
     assert_true(isnan(history_last(&h.series[HISTORY_MTP])));
     assert_int_equal(h.series[HISTORY_SPEED].n, 2);
-    assert_int_equal(h.sources.n, 2);
+    assert_int_equal(h.sources.n, 3); /* one of the validation text alone */
     assert_string_equal(h.sources.items[0].name, "<a>");
     assert_int_equal(h.sources.items[1].n, 1);
     assert_int_equal(h.layers.n, 1);
@@ -107,6 +109,14 @@ static void curves_are_what_was_written_and_half_a_last_line_is_nothing(void **s
     assert_int_equal(h.layers.items[0].n, 2);
     assert_int_equal(h.loads[0].step, 1);
     assert_int_equal(h.loads[0].tokens[1], 30);
+    assert_int_equal(h.maps[0].n, 3);
+    assert_int_equal(h.maps[0].sources[0].n, 0); /* of <a> nothing is known */
+    assert_int_equal(h.maps[0].sources[1].tokens[0], 3);
+    assert_int_equal(h.maps[0].sources[2].tokens[1], 5);
+    assert_true(history_last(&h.information.items[0]) == 1);
+    assert_true(history_last(&h.source_valid.items[0]) == 3.75);
+    assert_true(history_last(&h.source_tokens.items[1]) == 100);
+    assert_true(history_most(&h.dropped) == 7);
     history_release(&h);
 }
 

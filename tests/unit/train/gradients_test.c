@@ -116,7 +116,7 @@ static void check_file(const struct fixture *f, const char *path, double loss)
 
 struct golden_case {
     const char *model, *file;
-    bool mtp, balance;
+    bool mtp, balance, capacity;
 };
 
 static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t keep_bytes)
@@ -143,6 +143,8 @@ static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t ke
         o.balance.transfer = 0.125;
         o.balance.n_devices = f.params.arch.n_group;
     }
+    if (g->capacity)
+        o.capacity = (struct capacity){1, f.params.arch.n_group};
     run(&f, &(struct train_seq){.ids = ids, .targets = targets, .n_ids = n}, 1, &o, &r);
     params_join(&f.params);
     for (int l = 0; l < 8; l++)
@@ -162,8 +164,8 @@ static void every_gradient_is_that_of_autograd(void **state)
 {
     (void)state;
     for (int i = 0; i < N_NAMES; i++)
-        check_case(&(struct golden_case){names[i], "gradients.txt", false, false}, MK_MLA_EXPANDED,
-                   1 << 30);
+        check_case(&(struct golden_case){names[i], "gradients.txt", false, false, false},
+                   MK_MLA_EXPANDED, 1 << 30);
 }
 
 static void absorbed_attention_has_the_same_gradients(void **state)
@@ -171,16 +173,17 @@ static void absorbed_attention_has_the_same_gradients(void **state)
     (void)state;
     for (int i = 0; i < N_NAMES; i++)
         if (names[i][0] == 'v')
-            check_case(&(struct golden_case){names[i], "gradients.txt", false, false},
+            check_case(&(struct golden_case){names[i], "gradients.txt", false, false, false},
                        MK_MLA_ABSORBED, 1 << 30);
 }
 
 static void multi_token_prediction_reaches_every_weight(void **state)
 {
     (void)state;
-    check_case(&(struct golden_case){"v3", "gradients_mtp.txt", true, false}, MK_MLA_EXPANDED,
-               1 << 30);
-    check_case(&(struct golden_case){"v3", "gradients_mtp.txt", true, false}, MK_MLA_EXPANDED, 0);
+    check_case(&(struct golden_case){"v3", "gradients_mtp.txt", true, false, false},
+               MK_MLA_EXPANDED, 1 << 30);
+    check_case(&(struct golden_case){"v3", "gradients_mtp.txt", true, false, false},
+               MK_MLA_EXPANDED, 0);
 }
 
 static void balance_losses_are_those_of_the_reports(void **state)
@@ -189,7 +192,7 @@ static void balance_losses_are_those_of_the_reports(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++)
-        check_case(&(struct golden_case){models[i], "gradients_balance.txt", false, true},
+        check_case(&(struct golden_case){models[i], "gradients_balance.txt", false, true, false},
                    MK_MLA_EXPANDED, 1 << 30);
 }
 
@@ -332,17 +335,18 @@ static void frozen_weights_have_no_gradient_and_change_no_other(void **state)
 }
 
 /* The choices of one pass, forced in another: the same gradients; other choices: others. */
-static void experts_can_be_replayed(void **state)
+static void replay(bool mtp)
 {
-    struct pass_options o = {.scale = 0.01};
+    struct pass_options o = {.scale = 0.01, .mtp_weight = 0.3};
     struct pass_result r = {0};
+    struct model_options mo = {.mla = MK_MLA_EXPANDED, .with_mtp = mtp};
+    struct mk_error err;
     struct fixture f, g;
     struct batch b;
     int32_t chosen[4 * N_SEQS * MAX_IDS * 8];
 
-    (void)state;
-    open_model(&f, "v3", false, MK_MLA_EXPANDED, 1);
-    open_model(&g, "v3", false, MK_MLA_EXPANDED, 1);
+    open_model(&f, "v3", mtp, MK_MLA_EXPANDED, 1);
+    open_model(&g, "v3", mtp, MK_MLA_EXPANDED, 1);
     make_batch(&b, f.params.arch.n_vocab);
     memset(chosen, 0, sizeof chosen);
     o.experts = chosen;
@@ -353,11 +357,50 @@ static void experts_can_be_replayed(void **state)
         if (g.params.items[i].role == W_ROUTER_BIAS)
             for (int64_t j = 0; j < g.params.items[i].n; j++)
                 g.params.items[i].w[j] = j % 2 ? 5 : -5;
-    struct mk_error err;
-    struct model_options mo = {.mla = MK_MLA_EXPANDED};
     assert_int_equal(params_pack(&g.params, &g.model, &mo, &err), 0);
     run(&g, b.seqs, N_SEQS, &o, &r);
     assert_same(&f.params, &g.params, "replayed");
+    close_model(&f);
+    close_model(&g);
+}
+
+/* Blocks of MTP have fewer rows than the model, and choices of their own. */
+static void experts_can_be_replayed(void **state)
+{
+    (void)state;
+    replay(false);
+    replay(true);
+}
+
+/* Half the room there is: choices are dropped, but never those of a sequence that keeps all; and
+ * however a step is cut they are the same. */
+static void dropped_choices_follow_from_their_own_sequence(void **state)
+{
+    struct pass_options o = {.scale = 0.01, .keep_bytes = 1 << 30,
+                             .capacity = {.factor = 0.5, .n_devices = 2}};
+    int64_t whole[8] = {0}, cut[8] = {0}, all[8] = {0};
+    struct pass_result r = {.dropped = whole};
+    struct fixture f, g;
+    struct batch b;
+
+    (void)state;
+    open_model(&f, "v2-groups", false, MK_MLA_EXPANDED, 1);
+    open_model(&g, "v2-groups", false, MK_MLA_EXPANDED, 3);
+    make_batch(&b, f.params.arch.n_vocab);
+    b.seqs[11].keep_all = true; /* the longest one */
+    run(&f, b.seqs, N_SEQS, &o, &r);
+    o.keep_bytes = 0;
+    r.dropped = cut;
+    for (int i = 0; i < N_SEQS; i += 8)
+        run(&g, b.seqs + i, 8, &o, &r);
+    params_join(&f.params);
+    params_join(&g.params);
+    assert_same(&f.params, &g.params, "cut");
+    assert_true(whole[0] == 0 && whole[1] > 0); /* the first layer is dense */
+    assert_memory_equal(whole, cut, sizeof whole);
+    r.dropped = all;
+    run(&g, b.seqs + 11, 1, &o, &r);
+    assert_int_equal(all[1], 0);
     close_model(&f);
     close_model(&g);
 }
@@ -394,6 +437,7 @@ int main(void)
         cmocka_unit_test(losses_of_a_forward_pass_are_those_of_training),
         cmocka_unit_test(frozen_weights_have_no_gradient_and_change_no_other),
         cmocka_unit_test(experts_can_be_replayed),
+        cmocka_unit_test(dropped_choices_follow_from_their_own_sequence),
         cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
     };
 
