@@ -34,6 +34,8 @@ struct task_kind {
 };
 
 /* The rows of each file; each table ends with a row without a name. */
-extern const struct task_kind running_tasks[];
+extern const struct task_kind running_tasks[], arithmetic_tasks[], order_tasks[], letter_tasks[],
+    base_tasks[], equation_tasks[], graph_tasks[], maze_tasks[], sudoku_tasks[], knight_tasks[],
+    countdown_tasks[], step_tasks[], unknown_tasks[];
 
 #endif

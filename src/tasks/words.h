@@ -1,0 +1,13 @@
+/* words.h: English words for questions about letters. */
+#ifndef MK_TASKS_WORDS_H
+#define MK_TASKS_WORDS_H
+
+#include "tasks/dice.h"
+
+#define WORD_SIZE 24
+
+/* A word of low .. high letters, at most WORD_SIZE - 1 of them: half of them are English where the
+ * list has one so long, the others are made of syllables, so that there is no end of them. */
+void words_roll(struct dice *d, int low, int high, char word[WORD_SIZE]);
+
+#endif
