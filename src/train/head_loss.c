@@ -1,6 +1,7 @@
 /* head_loss.c: logits, softmax, cross entropy and their gradients in chunks of rows. */
 #include "train/head_loss.h"
 
+#include <math.h>
 #include <string.h>
 
 #define CHUNK_VALUES ((int64_t)1 << 21) /* logits in memory together, about: 8 MB */
@@ -13,7 +14,8 @@ struct chunk {
     int32_t *target;
     float *scale, *weight, *loss, **loss_out;
     float *x, *dx; /* [room, d_model] */
-    float *logits; /* [room, v] */
+    const uint32_t **sets; /* [room] of the row; or NULL */
+    float *logits;         /* [room, v] */
 };
 
 static int take_chunk(struct head_loss *h, struct chunk *c, struct mk_error *err)
@@ -32,6 +34,7 @@ static int take_chunk(struct head_loss *h, struct chunk *c, struct mk_error *err
         arena_take(m, &c->weight, n, sizeof *c->weight, err) ||
         arena_take(m, &c->loss, n, sizeof *c->loss, err) ||
         arena_take(m, &c->loss_out, n, sizeof *c->loss_out, err) ||
+        arena_take(m, &c->sets, n, sizeof *c->sets, err) ||
         arena_take(m, &c->x, n * d, sizeof *c->x, err) ||
         arena_take(m, &c->dx, n * d, sizeof *c->dx, err) ||
         arena_take(m, &c->logits, n * (size_t)a->n_vocab, sizeof *c->logits, err))
@@ -61,6 +64,15 @@ static int chunk_backward(struct head_loss *h, struct chunk *c, struct mk_error 
     return 0;
 }
 
+/* What could not be drawn has no part in the softmax, as in generate/scheduler.c. */
+static void rule_out(const struct chunk *c, int32_t n_vocab)
+{
+    for (int64_t i = 0; i < c->n; i++)
+        for (int32_t id = 0; c->sets[i] && id < n_vocab; id++)
+            if (!(c->sets[i][id / 32] >> id % 32 & 1))
+                c->logits[i * n_vocab + id] = -INFINITY;
+}
+
 static int chunk_finish(struct head_loss *h, struct chunk *c, struct mk_error *err)
 {
     struct step *s = h->back->s;
@@ -71,6 +83,7 @@ static int chunk_finish(struct head_loss *h, struct chunk *c, struct mk_error *e
         return 0;
     if (s->c->k->matmul(s->c, &job, 1, err))
         return err->code;
+    rule_out(c, a->n_vocab);
     s->c->k->softmax_xent(s->c, c->logits, a->n_vocab, c->target, c->scale, c->loss, c->n,
                           a->n_vocab);
     for (int64_t i = 0; i < c->n; i++) {
@@ -94,6 +107,7 @@ static int add_row(struct head_loss *h, struct chunk *c, int32_t seq, int32_t i,
     c->target[n] = q->targets[i];
     c->weight[n] = q->weight ? q->weight[i] : 1;
     c->scale[n] = (float)(h->scale * (double)c->weight[n]);
+    c->sets[n] = q->sets ? q->sets + (int64_t)i * ((h->back->s->m->arch.n_vocab + 31) / 32) : NULL;
     c->loss_out[n] = q->loss ? &q->loss[i] : NULL;
     memcpy(c->x + n * d, h->normed + row * d, (size_t)d * sizeof *c->x);
     h->n_targets++;

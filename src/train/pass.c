@@ -182,13 +182,33 @@ static void add_hidden_rows(const struct place *from, const struct place *to, in
     }
 }
 
+/* The experts that sequences bring along, in the layout of forward_keep. */
+static int replay(struct pass *ps, const struct train_seq *seqs, struct mk_error *err)
+{
+    int64_t layers = ps->m->arch.n_layers, used = ps->m->arch.n_experts_used, row = 0;
+    int64_t n_rows = ps->places[0].s.n_rows;
+    int32_t *all;
+
+    if (!seqs[0].experts || used == 0)
+        return 0;
+    if (arena_take(ps->memory, &all, (size_t)(layers * n_rows * used), sizeof *all, err))
+        return err->code;
+    for (int32_t i = 0; i < ps->n_seqs; i++)
+        for (int64_t j = 0; j < seqs[i].n_ids; j++, row++)
+            for (int64_t l = 0; l < layers; l++)
+                memcpy(all + (l * n_rows + row) * used, seqs[i].experts + (j * layers + l) * used,
+                       (size_t)used * sizeof *all);
+    ps->keep.forced_experts = all;
+    return 0;
+}
+
 static int forward(struct pass *ps, const struct train_seq *seqs, struct mk_error *err)
 {
     int32_t d = ps->m->arch.d_model, n = ps->n_seqs;
     float *hidden;
 
     if (place_begin(ps, &ps->places[0], seqs, n, err) ||
-        take_keep(ps, ps->places[0].s.n_rows, err) ||
+        take_keep(ps, ps->places[0].s.n_rows, err) || replay(ps, seqs, err) ||
         step_trunk(&ps->places[0].s, ps->places[0].normed, err))
         return err->code;
     for (int32_t i = 1; i < ps->n_places; i++) {
@@ -378,10 +398,14 @@ static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
 }
 
 static int check(const struct model *m, const struct params *p, const struct pass_options *o,
-                 int32_t n_seqs, struct mk_error *err)
+                 const struct train_seq *seqs, int32_t n_seqs, struct mk_error *err)
 {
     if (n_seqs < 1)
         return mk_error_set(err, MK_EINVAL, "a training pass needs at least one sequence");
+    for (int32_t i = 0; i < n_seqs; i++)
+        if (!seqs[i].experts != !seqs[0].experts || (seqs[i].experts && !o->trunk_only && m->n_mtp))
+            return mk_error_set(err, MK_EINVAL,
+                                "experts are replayed for all sequences of a pass, without MTP");
     if (m->n_mtp != p->arch.n_mtp)
         return mk_error_set(err, MK_EINVAL, "the model was packed without its %d MTP blocks",
                             p->arch.n_mtp);
@@ -401,7 +425,7 @@ int pass_run(const struct model *m, struct params *p, struct compute *c, struct 
                       .c = c,
                       .memory = memory,
                       .o = o,
-                      .n_places = 1 + m->n_mtp,
+                      .n_places = o->trunk_only ? 1 : 1 + m->n_mtp,
                       .n_seqs = n_seqs,
                       .back = {.p = p,
                                .balance = &o->balance,
@@ -409,7 +433,7 @@ int pass_run(const struct model *m, struct params *p, struct compute *c, struct 
                                .expert_tokens = r->expert_tokens,
                                .dropped = r->dropped}};
 
-    if (check(m, p, o, n_seqs, err))
+    if (check(m, p, o, seqs, n_seqs, err))
         return err->code;
     arena_reset(memory);
     if (arena_take(memory, &ps.places, (size_t)ps.n_places, sizeof *ps.places, err) ||

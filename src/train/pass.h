@@ -19,6 +19,11 @@ struct train_seq {
     float *loss;            /* [n_ids] out: cross entropy in nats, 0 without target; or NULL */
     int32_t n_ids;
     bool keep_all; /* its choices of experts are not dropped */
+    /* Replay of a rollout: the experts that every token goes to, [n_ids, n_layers, n_experts_used],
+     * and the ids that could be drawn behind it, [n_ids, (n_vocab + 31) / 32] bits; what is no
+     * target's row is not read. NULL: the router's own; all. */
+    const int32_t *experts;
+    const uint32_t *sets;
 };
 
 struct pass_options {
@@ -30,6 +35,7 @@ struct pass_options {
      * the backward pass. 0: all are computed again. */
     uint64_t keep_bytes;
     bool forward_only; /* losses alone */
+    bool trunk_only;   /* MTP blocks are left alone */
     /* As in struct forward_keep, of all rows; or NULL. */
     int32_t *experts;
     const int32_t *forced_experts;

@@ -84,11 +84,13 @@ void trainer_release(struct trainer *t)
 
 /* ---- One step ------------------------------------------------------------------------------- */
 
-static struct pass_options pass_options_of(const struct trainer *t, const struct batch *b)
+static struct pass_options pass_options_of(const struct trainer *t, const struct batch *b,
+                                           double scale)
 {
     const struct trainer_options *o = &t->o;
     bool late = o->mtp_late_tokens > 0 && t->state.tokens >= o->mtp_late_tokens;
-    struct pass_options p = {.scale = b->n_targets ? 1 / (double)b->n_targets : 0,
+    struct pass_options p = {.scale = scale,
+                             .trunk_only = o->mtp_weight == 0 && o->mtp_late_weight == 0,
                              .mtp_weight = late ? o->mtp_late_weight : o->mtp_weight,
                              .balance = o->balance,
                              .capacity = o->capacity,
@@ -99,11 +101,11 @@ static struct pass_options pass_options_of(const struct trainer *t, const struct
 }
 
 /* Gradients of the whole batch, and its losses. */
-static int run_passes(struct trainer *t, const struct batch *b, struct step_report *r,
-                      struct mk_error *err)
+static int run_passes(struct trainer *t, const struct batch *b, double scale,
+                      struct step_report *r, struct mk_error *err)
 {
     const struct arch *a = &t->params->arch;
-    struct pass_options o = pass_options_of(t, b);
+    struct pass_options o = pass_options_of(t, b, scale);
     struct pass_result pr = {.balance_loss = t->balance_loss,
                              .expert_tokens = t->expert_tokens,
                              .dropped = t->dropped};
@@ -191,21 +193,15 @@ static int update(struct trainer *t, struct step_report *r, struct mk_error *err
     return trainer_pack(t, err);
 }
 
-int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r,
-                 struct mk_error *err)
+int trainer_update(struct trainer *t, const struct batch *b, double scale, int64_t progress,
+                   struct step_report *r, struct mk_error *err)
 {
-    int32_t n = batch_ramp(t->o.batch_first, t->o.batch, t->o.ramp_tokens, t->state.tokens);
-    struct batch b;
-
-    arena_reset(&t->batch_memory);
-    if (batch_draw(&b, corpus, n, &t->batch_memory, err))
-        return err->code;
     *r = (struct step_report){.step = t->state.step + 1,
-                              .tokens = t->state.tokens + b.n_tokens,
-                              .n_tokens = b.n_tokens,
-                              .n_targets = b.n_targets};
-    r->lr = schedule_lr(&t->o.schedule, r->tokens);
-    if (run_passes(t, &b, r, err))
+                              .tokens = t->state.tokens + b->n_tokens,
+                              .n_tokens = b->n_tokens,
+                              .n_targets = b->n_targets,
+                              .lr = schedule_lr(&t->o.schedule, progress)};
+    if (run_passes(t, b, scale, r, err))
         return err->code;
     r->norm = optim_norm(&t->optim, t->c->ex);
     if (!isfinite(r->loss) || !isfinite(r->norm))
@@ -214,9 +210,37 @@ int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r
                             (long long)r->step, isfinite(r->loss) ? "a gradient" : "the loss");
     if (update(t, r, err))
         return err->code;
-    batch_count(&b, corpus);
     t->state.step = r->step;
     t->state.tokens = r->tokens;
+    return 0;
+}
+
+int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r,
+                 struct mk_error *err)
+{
+    int32_t n = batch_ramp(t->o.batch_first, t->o.batch, t->o.ramp_tokens, t->state.tokens);
+    struct batch b;
+
+    arena_reset(&t->batch_memory);
+    if (batch_draw(&b, corpus, n, &t->batch_memory, err) ||
+        trainer_update(t, &b, b.n_targets ? 1 / (double)b.n_targets : 0,
+                       t->state.tokens + b.n_tokens, r, err))
+        return err->code;
+    batch_count(&b, corpus);
+    return 0;
+}
+
+int trainer_losses(struct trainer *t, const struct model *m, const struct batch *b,
+                   struct mk_error *err)
+{
+    struct pass_options o = {.forward_only = true, .trunk_only = true};
+    struct pass_result r = {0};
+
+    for (int32_t i = 0, n; i < b->n_seqs; i += n) {
+        n = batch_cut(b, i, t->o.pass_tokens);
+        if (pass_run(m, t->params, t->c, &t->pass_memory, b->seqs + i, n, &o, &r, err))
+            return err->code;
+    }
     return 0;
 }
 

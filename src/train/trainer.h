@@ -84,6 +84,13 @@ void trainer_release(struct trainer *t);
 /* MK_EINVAL when the loss or a gradient is no number: weights are then those before the step. */
 int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r,
                  struct mk_error *err);
+/* The same on a batch that the caller made. scale: what each target's weighted loss counts for;
+ * progress: the place in the schedule. The batch's seqs get their losses. */
+int trainer_update(struct trainer *t, const struct batch *b, double scale, int64_t progress,
+                   struct step_report *r, struct mk_error *err);
+/* Losses of a batch under any model of the trainer's shape, nothing else. */
+int trainer_losses(struct trainer *t, const struct model *m, const struct batch *b,
+                   struct mk_error *err);
 /* The first n_sequences of a corpus, always the same ones. */
 int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences,
                      struct evaluation *e, struct mk_error *err);
