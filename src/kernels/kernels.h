@@ -108,6 +108,7 @@ struct gemm_job {
     int64_t n_rows;        /* t; 0 is allowed */
     int32_t n_out, n_in;   /* r, k */
     bool accumulate;       /* gemm_nn: starts from the values in out, else from 0 */
+    bool bf16;             /* a and b are rounded to bf16 and summed as cpu/bf16_rows.h says */
 };
 
 /* A sequence that starts at position 0, as a struct attend_seq with f32 rows. */
@@ -130,6 +131,8 @@ struct matmul_rows;
 struct vector_rows;
 struct attention_rows;
 struct backward_rows; /* cpu/backward_rows.h */
+struct gemm_rows;
+struct bf16_rows;
 
 struct kernels {
     char name[32]; /* "avx2": what was chosen, printed by the commands */
@@ -137,6 +140,11 @@ struct kernels {
     const struct vector_rows *vector_rows;
     const struct attention_rows *attention_rows;
     const struct backward_rows *backward_rows;
+    const struct gemm_rows *gemm_rows;
+    const struct bf16_rows *bf16_rows;
+    /* Inputs that meet bf16 weights are rounded to bf16, sums are those of cpu/bf16_rows.h:
+     * "avx512-bf16", and training in bf16. */
+    bool bf16_inputs;
 
     /* All jobs, in one division of the work among the threads. Consecutive jobs that share x,
      * x_stride, n_rows and k (q, k, v; gate, up) share one rounding of x. Class DOT. MK_EMEMORY

@@ -1,14 +1,9 @@
-/* low_precision.c: rounds what jobs share once, then multiplies as ever. */
+/* low_precision.c: rounds to FP8 what jobs share once, then multiplies as ever. */
 #include "kernels/low_precision.h"
 
 #include <string.h>
 
 #include "kernels/fp8.h"
-
-static bool is_narrow(const struct packed *w)
-{
-    return w->dtype == MK_BF16 || w->dtype == MK_F8_E4M3;
-}
 
 /* q, k and v; gate and up. */
 static bool same_input(const struct matmul_job *a, const struct matmul_job *b)
@@ -26,10 +21,7 @@ static int round_input(struct compute *c, struct matmul_job *job, struct mk_erro
         return err->code;
     for (int64_t t = 0; t < job->n_rows; t++)
         memcpy(x + t * n_in, job->x + t * job->x_stride, (size_t)n_in * sizeof *x);
-    if (job->w->dtype == MK_BF16)
-        bf16_round(c->ex, x, x, job->n_rows * n_in);
-    else
-        fp8_round(c->ex, &fp8_activation, x, x, job->n_rows, n_in);
+    fp8_round(c->ex, &fp8_activation, x, x, job->n_rows, n_in);
     job->x = x;
     job->x_stride = n_in;
     return 0;
@@ -45,7 +37,7 @@ static int rounded_matmul(struct compute *c, const struct matmul_job *jobs, int3
         return err->code;
     for (int32_t i = 0; i < n_jobs; i++) {
         own[i] = jobs[i];
-        if (!is_narrow(jobs[i].w) || jobs[i].n_rows == 0)
+        if (jobs[i].w->dtype != MK_F8_E4M3 || jobs[i].n_rows == 0)
             continue;
         if (i > 0 && same_input(&jobs[i], &jobs[i - 1])) {
             own[i].x = own[i - 1].x;
@@ -59,6 +51,7 @@ static int rounded_matmul(struct compute *c, const struct matmul_job *jobs, int3
 
 void compute_round_inputs(struct compute *c)
 {
+    c->table->bf16_inputs = true;
     c->matmul_as_is = c->table->matmul;
     c->table->matmul = rounded_matmul;
     arena_init(&c->rounded, SIZE_MAX / 4);

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/backward_rows.h"
+#include "kernels/cpu/bf16_rows.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
@@ -58,6 +59,8 @@ void kernels_fill_ref(struct kernels *k)
     matmul_fill_ref(k);
     matmul_fill_ops(k);
     backward_fill_ref(k);
+    gemm_fill_ref(k);
+    bf16_fill_ref(k);
     gemm_fill_ops(k);
     attention_backward_fill_ops(k);
     vector_backward_fill_ops(k);
@@ -71,6 +74,8 @@ void kernels_fill_avx2(struct kernels *k)
     attention_fill_avx2(k);
     matmul_fill_avx2(k);
     backward_fill_avx2(k);
+    gemm_fill_avx2(k);
+    bf16_fill_avx2(k);
 }
 
 void kernels_fill_avx512(struct kernels *k)
@@ -79,6 +84,7 @@ void kernels_fill_avx512(struct kernels *k)
     vector_fill_avx512(k);
     attention_fill_avx512(k);
     matmul_fill_avx512(k);
+    gemm_fill_avx512(k);
 }
 #endif
 
@@ -117,9 +123,11 @@ static void fill_table(struct kernels *k, enum level level, const struct cpu_fea
         kernels_fill_avx512(k);
     if (level >= LEVEL_AVX512 && f->avx512_vnni)
         matmul_fill_vnni(k);
+    if (level >= LEVEL_AVX512 && f->avx512_bf16)
+        bf16_fill_bf16(k);
     if (level == LEVEL_BF16) {
         snprintf(k->name, sizeof k->name, "avx512-bf16");
-        matmul_fill_bf16(k);
+        k->bf16_inputs = true;
     }
 #endif
 }

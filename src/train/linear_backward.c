@@ -18,7 +18,8 @@ static struct gemm_job weight_job(const struct linear *l)
                              .out_stride = n_in,
                              .n_rows = l->n_rows,
                              .n_out = (int32_t)n_out,
-                             .n_in = (int32_t)n_in};
+                             .n_in = (int32_t)n_in,
+                             .bf16 = l->p->compute == MK_BF16};
 }
 
 static struct gemm_job input_job(const struct linear *l)
@@ -35,10 +36,11 @@ static struct gemm_job input_job(const struct linear *l)
                              .n_rows = l->n_rows,
                              .n_out = (int32_t)n_out,
                              .n_in = (int32_t)n_in,
-                             .accumulate = l->add};
+                             .accumulate = l->add,
+                             .bf16 = l->p->compute == MK_BF16};
 }
 
-/* ---- Narrow types --------------------------------------------------------------------------- */
+/* ---- FP8 ------------------------------------------------------------------------------------ */
 
 /* Rows as one block of memory: fp8_round wants it so, and inputs must not be changed. */
 static int gather(struct backward *b, float **out, const float *x, int64_t stride,
@@ -52,13 +54,9 @@ static int gather(struct backward *b, float **out, const float *x, int64_t strid
 }
 
 /* The rule for one operand; turned: of a sum over tokens. */
-static void round_operand(struct backward *b, enum dtype type, bool turned, float *x, int64_t n,
-                          int64_t width)
+static void round_operand(struct backward *b, bool turned, float *x, int64_t n, int64_t width)
 {
-    if (type == MK_BF16)
-        bf16_round(b->s->c->ex, x, x, n * width);
-    else
-        fp8_round(b->s->c->ex, turned ? &fp8_activation_turned : &fp8_activation, x, x, n, width);
+    fp8_round(b->s->c->ex, turned ? &fp8_activation_turned : &fp8_activation, x, x, n, width);
 }
 
 /* for_dx: dy as dy W takes it; for_dw: dy and x as dy^T x takes them. x is rounded as the forward
@@ -73,7 +71,7 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
     if (l->dx) {
         if (gather(b, &dy, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err))
             return err->code;
-        round_operand(b, l->p->compute, false, dy, l->n_rows, n_out);
+        round_operand(b, false, dy, l->n_rows, n_out);
         for_dx->dy = dy;
         for_dx->dy_stride = n_out;
         for_dx->dy_rows = NULL;
@@ -83,10 +81,9 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
     if (gather(b, &turned, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err) ||
         gather(b, &x, l->x, l->x_stride, l->x_rows, l->n_rows, n_in, err))
         return err->code;
-    round_operand(b, l->p->compute, true, turned, l->n_rows, n_out);
-    round_operand(b, l->p->compute, false, x, l->n_rows, n_in);
-    if (l->p->compute == MK_F8_E4M3)
-        round_operand(b, l->p->compute, true, x, l->n_rows, n_in);
+    round_operand(b, true, turned, l->n_rows, n_out);
+    round_operand(b, false, x, l->n_rows, n_in);
+    round_operand(b, true, x, l->n_rows, n_in);
     for_dw->dy = turned;
     for_dw->dy_stride = n_out;
     for_dw->dy_rows = NULL;
@@ -112,7 +109,7 @@ int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_job
     for (int32_t i = 0; i < n_jobs; i++) {
         struct linear for_dw = jobs[i], for_dx = jobs[i];
 
-        if (jobs[i].p->compute != MK_F32 && round_job(b, &jobs[i], &for_dw, &for_dx, err))
+        if (jobs[i].p->compute == MK_F8_E4M3 && round_job(b, &jobs[i], &for_dw, &for_dx, err))
             return err->code;
         if (jobs[i].p->grad && jobs[i].x)
             weights[n_weights++] = weight_job(&for_dw);

@@ -30,10 +30,10 @@ int narrow_init(struct params *p, enum dtype compute, struct exec *ex, struct mk
         if (q->compute == MK_F32)
             continue;
         dtype_bytes(q->compute, (uint64_t)q->n, &bytes);
-        if (arena_take(&p->memory, &q->rounded, (size_t)q->n, sizeof *q->rounded, err) ||
-            arena_take(&p->memory, &q->bytes, (size_t)bytes, 1, err) ||
+        if (arena_take(&p->memory, &q->bytes, (size_t)bytes, 1, err) ||
             (q->compute == MK_F8_E4M3 &&
-             arena_take(&p->memory, &q->scales, (size_t)n_scales(q), sizeof *q->scales, err)))
+             (arena_take(&p->memory, &q->rounded, (size_t)q->n, sizeof *q->rounded, err) ||
+              arena_take(&p->memory, &q->scales, (size_t)n_scales(q), sizeof *q->scales, err))))
             return err->code;
     }
     narrow_round(p, ex);
@@ -91,9 +91,7 @@ void narrow_round(struct params *p, struct exec *ex)
     for (int64_t i = 0; i < p->n_items; i++) {
         struct param *q = &p->items[i];
 
-        if (q->compute == MK_BF16)
-            bf16_round(ex, q->rounded, q->w, q->n);
-        else if (q->compute == MK_F8_E4M3)
+        if (q->compute == MK_F8_E4M3)
             fp8_round(ex, &fp8_weight, q->rounded, q->w, q->shape[0], q->shape[1]);
     }
 }

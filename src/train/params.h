@@ -27,7 +27,7 @@ struct param {
     int32_t n_streams;
     /* What products take instead of w, see narrow.h; F32: w itself. */
     enum dtype compute;   /* MK_F32, MK_BF16 or MK_F8_E4M3 */
-    float *rounded;       /* [shape] or NULL */
+    float *rounded;       /* FP8: [shape], else NULL: products of bf16 round masters themselves */
     unsigned char *bytes; /* [shape] of the type, what model_load reads; or NULL */
     float *scales;        /* FP8: [ceil(out / 128), ceil(in / 128)] */
     bool frozen;          /* no gradient wanted */

@@ -44,30 +44,34 @@ static int32_t *draw_index(struct check *c, int32_t n, int32_t end)
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
-static struct gemm_job draw_job(struct check *c, bool transposed, float **ref, int64_t *n_out)
+/* bf16: now and then so small that products and sums lie about the smallest normal number. */
+static struct gemm_job draw_job(struct check *c, bool transposed, bool bf16, float **ref,
+                                int64_t *n_out)
 {
+    float size = bf16 && check_range(c, 0, 1) ? 0x1p-62f : 3.0f;
     int32_t t = check_range(c, 0, 6) ? check_size(c, transposed ? 600 : 110) : 0;
     struct gemm_job j = {.n_rows = t,
                          .n_out = check_size(c, transposed ? 110 : 600),
                          .n_in = check_size(c, 300),
-                         .accumulate = check_range(c, 0, 1)};
+                         .accumulate = check_range(c, 0, 1),
+                         .bf16 = bf16};
     int32_t m = transposed ? j.n_out : t, b_rows = transposed ? t : j.n_out;
 
     j.a_stride = j.n_out + check_range(c, 0, 9);
     j.b_stride = j.n_in + check_range(c, 0, 9);
     j.out_stride = j.n_in + check_range(c, 0, 9);
-    j.a = check_random(c, t ? (t - 1) * j.a_stride + j.n_out : 0, 3.0f);
-    j.b = check_random(c, b_rows ? (b_rows - 1) * j.b_stride + j.n_in : 0, 3.0f);
+    j.a = check_random(c, t ? (t - 1) * j.a_stride + j.n_out : 0, size);
+    j.b = check_random(c, b_rows ? (b_rows - 1) * j.b_stride + j.n_in : 0, size);
     j.a_rows = t ? draw_index(c, t, t) : NULL;
     j.b_rows = b_rows ? draw_index(c, b_rows, b_rows) : NULL;
     *n_out = m ? (m - 1) * j.out_stride + j.n_in : 0;
-    check_pair(c, *n_out, 3.0f, ref, &j.out);
+    check_pair(c, *n_out, size * size, ref, &j.out);
     check_describe(c, "t %d, r %d, k %d%s", t, j.n_out, j.n_in,
                    j.a_rows || j.b_rows ? ", gathered" : "");
     return j;
 }
 
-static void check_gemm(struct check *c, bool transposed)
+static void check_gemm(struct check *c, bool transposed, bool bf16)
 {
     struct gemm_job ref_jobs[3], got_jobs[3];
     int32_t n_jobs = check_range(c, 1, 3);
@@ -77,7 +81,7 @@ static void check_gemm(struct check *c, bool transposed)
     for (int32_t i = 0; i < n_jobs; i++) {
         float *ref;
 
-        got_jobs[i] = ref_jobs[i] = draw_job(c, transposed, &ref, &n_out[i]);
+        got_jobs[i] = ref_jobs[i] = draw_job(c, transposed, bf16, &ref, &n_out[i]);
         ref_jobs[i].out = ref;
     }
     if (transposed) {
@@ -93,12 +97,22 @@ static void check_gemm(struct check *c, bool transposed)
 
 static void check_gemm_nn(struct check *c)
 {
-    check_gemm(c, false);
+    check_gemm(c, false, false);
 }
 
 static void check_gemm_tn(struct check *c)
 {
-    check_gemm(c, true);
+    check_gemm(c, true, false);
+}
+
+static void check_gemm_nn_bf16(struct check *c)
+{
+    check_gemm(c, false, true);
+}
+
+static void check_gemm_tn_bf16(struct check *c)
+{
+    check_gemm(c, true, true);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -362,6 +376,7 @@ static void bench_gemm(struct bench *b, struct compute *c)
         if (!x)
             return;
         r.job = (struct gemm_job){.a = x, .b = x + all, .out = x + 2 * all, .a_stride = n};
+        r.job.bf16 = strstr(b->op, "bf16") != NULL;
         r.job.b_stride = r.job.out_stride = r.job.n_rows = r.job.n_out = r.job.n_in = n;
         snprintf(label, sizeof label, "%d x %d x %d", n, n, n);
         bench_report(b, label, bench_seconds(bench_call, &r), 2.0 * (double)all * n, 0.0);
@@ -405,6 +420,8 @@ static void bench_attend(struct bench *b, struct compute *c)
 const struct check_op backward_checks[] = {
     {"gemm_nn", check_gemm_nn, 20, 150, bench_gemm},
     {"gemm_tn", check_gemm_tn, 20, 150, bench_gemm},
+    {"gemm_nn_bf16", check_gemm_nn_bf16, 20, 150, bench_gemm},
+    {"gemm_tn_bf16", check_gemm_tn_bf16, 20, 150, bench_gemm},
     {"rmsnorm_backward", check_rmsnorm, 60, 400, NULL},
     {"silu_mul_backward", check_silu_mul, 60, 400, NULL},
     {"softmax_xent", check_xent, 60, 400, NULL},

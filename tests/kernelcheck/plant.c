@@ -5,6 +5,7 @@
 #include "kernelcheck/check.h"
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/backward_rows.h"
+#include "kernels/cpu/bf16_rows.h"
 #include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
 
@@ -174,11 +175,48 @@ static const struct backward_rows *backwards(void)
     return k.backward_rows;
 }
 
+static struct kernels reference(void)
+{
+    struct kernels k;
+
+    gemm_fill_ref(&k);
+    bf16_fill_ref(&k);
+    return k;
+}
+
 /* The last term of the sum is forgotten. */
-static void gemm_tile(float *out, int64_t out_stride, const float *a, const float *b,
+static void gemm_tile(float *out, int64_t out_stride, const uint32_t *a, const uint32_t *b,
                       int64_t n_terms, bool from_zero)
 {
-    backwards()->gemm_tile(out, out_stride, a, b, n_terms - 1, from_zero);
+    reference().gemm_rows->tile(out, out_stride, a, b, n_terms - 1, from_zero);
+}
+
+static void bf16_tile(float *out, int64_t out_stride, const uint32_t *a, const uint32_t *b,
+                      int64_t n_terms, bool from_zero)
+{
+    reference().bf16_rows->gemm.tile(out, out_stride, a, b, n_terms - 1, from_zero);
+}
+
+/* Every input is made odd. */
+static void bf16_round_row(void *out, const float *x, int32_t n)
+{
+    reference().bf16_rows->round(out, x, n);
+    for (int32_t i = 0; i < n; i++)
+        ((float *)out)[i] = bf16_to_f32((uint16_t)(f32_to_bf16(x[i]) | 1));
+}
+
+static void plant_gemm(struct kernels *k)
+{
+    static struct gemm_rows wrong;
+    static struct bf16_rows wrong_bf16;
+
+    wrong = *reference().gemm_rows;
+    wrong.tile = gemm_tile;
+    wrong_bf16 = *reference().bf16_rows;
+    wrong_bf16.gemm.tile = bf16_tile;
+    wrong_bf16.round = bf16_round_row;
+    k->gemm_rows = &wrong;
+    k->bf16_rows = &wrong_bf16;
 }
 
 static void back_scale(float *out, const float *x, float a, int32_t n)
@@ -226,7 +264,6 @@ static void plant_backward(struct kernels *k)
     static struct backward_rows wrong;
 
     wrong = *backwards();
-    wrong.gemm_tile = gemm_tile;
     wrong.scale = back_scale;
     wrong.rmsnorm_weight = back_rmsnorm_weight;
     wrong.silu_mul = back_silu_mul;
@@ -247,6 +284,7 @@ static void plant(struct kernels *k)
     k->attention_rows = &wrong_attention;
     plant_products(k);
     plant_backward(k);
+    plant_gemm(k);
 }
 
 const struct check_variant planted_variant = {"planted", NULL, plant, true};

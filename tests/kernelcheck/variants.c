@@ -1,6 +1,7 @@
 /* variants.c: which tables are checked. */
 #include "kernelcheck/check.h"
 #include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/bf16_rows.h"
 #include "kernels/cpu/matmul_rows.h"
 #include "kernels/cpu/vector_rows.h"
 
@@ -30,13 +31,15 @@ void vector_fill_avx512_simde(struct kernels *k);
 void attention_fill_avx512_simde(struct kernels *k);
 void matmul_fill_avx512_simde(struct kernels *k);
 void matmul_fill_vnni_simde(struct kernels *k);
-void matmul_fill_bf16_simde(struct kernels *k);
+void gemm_fill_avx512_simde(struct kernels *k);
+void bf16_fill_bf16_simde(struct kernels *k);
 
 static void fill_avx512_simde(struct kernels *k)
 {
     vector_fill_avx512_simde(k);
     attention_fill_avx512_simde(k);
     matmul_fill_avx512_simde(k);
+    gemm_fill_avx512_simde(k);
 }
 #endif
 
@@ -47,8 +50,8 @@ const struct check_variant check_variants[] = {
     {"avx512-simde", has_avx2, fill_avx512_simde, true},
     {"vnni", has_vnni, matmul_fill_vnni, false},
     {"vnni-simde", has_avx2, matmul_fill_vnni_simde, true},
-    {"bf16", has_bf16, matmul_fill_bf16, false},
-    {"bf16-simde", has_avx2, matmul_fill_bf16_simde, true},
+    {"bf16", has_bf16, bf16_fill_bf16, false},
+    {"bf16-simde", has_avx2, bf16_fill_bf16_simde, true},
 #endif
     {0},
 };

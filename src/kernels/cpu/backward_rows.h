@@ -1,5 +1,6 @@
 /* backward_rows.h: the inner functions of the backward operations, one table for each instruction
- * set; cpu/gemm.c, cpu/vector_backward.c and cpu/attention_backward.c own rows, strides, threads.
+ * set but for products (gemm_rows.h); cpu/vector_backward.c and cpu/attention_backward.c own rows,
+ * strides and threads.
  *
  * Any pointer may be aligned to its type only, any n >= 0. Sums over a row run in the lanes of
  * vector_rows.h, e^x is exp_poly(), products in sums are FMAs: every set gives the same bits. */
@@ -10,16 +11,7 @@
 #include "kernels/cpu/vector_rows.h"
 #include "kernels/kernels.h"
 
-/* A tile of a product: so many rows by columns of out fit in the registers of AVX2. */
-#define MK_GEMM_ROWS 6
-#define MK_GEMM_COLS 16
-
 struct backward_rows {
-    /* out[m, n] = out[m, n] (or 0 if from_zero) + a[0, m] * b[0, n] + a[1, m] * b[1, n] + .., one
-     * FMA chain. out [6, 16], out_stride apart, a [n_terms, 6], b [n_terms, 16]. */
-    void (*gemm_tile)(float *out, int64_t out_stride, const float *a, const float *b,
-                      int64_t n_terms, bool from_zero);
-
     float (*dot)(const float *a, const float *b, int32_t n);
     /* out[i] = a * x[i]. out may be x. */
     void (*scale)(float *out, const float *x, float a, int32_t n);
@@ -48,8 +40,8 @@ struct backward_rows {
 /* Each points k->backward_rows at its table. */
 void backward_fill_ref(struct kernels *k);
 void backward_fill_avx2(struct kernels *k);
+void backward_fill_avx512(struct kernels *k);
 /* The operations themselves, for every table. */
-void gemm_fill_ops(struct kernels *k);
 void vector_backward_fill_ops(struct kernels *k);
 void attention_backward_fill_ops(struct kernels *k);
 

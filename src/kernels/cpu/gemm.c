@@ -4,32 +4,35 @@
  * exchanged. A task is a block of out; it walks p in slices, and for each slice copies its parts of
  * A and B into panels that the tiles then read in order (Goto & van de Geijn 2008):
  *
- *             <- COLS ->          B: [slice][16] a panel, the block's panels in second cache
- *   A  6 rows [ tile ]            A: [slice][6] a panel
+ *              <- cols ->         B: [slice][cols] a panel, all read again for each panel of A
+ *   A   rows   [  tile  ]         A: [slice][rows] a panel; both lie in second-level cache
  *
  * Between slices a sum lies in out as f32, which loses nothing: neither slices, blocks nor threads
- * leave a trace in it. The gather of an expert's rows happens in the copying. */
+ * leave a trace in it. Gathering an expert's rows and rounding to bf16 happen in the copying. */
 #include <string.h>
 
-#include "kernels/cpu/backward_rows.h"
+#include "kernels/cpu/bf16_rows.h"
 
-#define BLOCK_ROWS 96  /* of out; a multiple of MK_GEMM_ROWS */
-#define BLOCK_COLS 256 /* a multiple of MK_GEMM_COLS */
+#define BLOCK_ROWS 240 /* of out, at most */
+#define BLOCK_COLS MK_GEMM_LANES
 #define SLICE 256      /* terms of the sum */
+#define LANE_WORDS (SLICE + MK_PANEL_GAP) /* at most, with its share of a gap */
+#define ROW_GRAIN 24   /* a multiple of every tile's rows */
+#define TASKS_PER_THREAD 2
 
 struct gemm_part {
     const struct gemm_job *job;
-    int64_t first_task, n_row_blocks, n_col_blocks;
+    const struct gemm_rows *rows;
+    int64_t first_task, n_row_blocks, n_col_blocks, block_rows;
     int64_t m, terms; /* rows of out, terms of each sum */
     bool from_zero;
 };
 
 struct gemm {
-    const struct backward_rows *rows;
     struct gemm_part *parts;
     int32_t n_parts;
-    bool transposed; /* gemm_tn */
-    float *panels;   /* [worker, (BLOCK_ROWS + BLOCK_COLS) * SLICE] */
+    bool transposed;  /* gemm_tn */
+    uint32_t *panels; /* [worker, (BLOCK_ROWS + BLOCK_COLS) * LANE_WORDS] */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -37,86 +40,69 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t row_of(const int32_t *rows, int64_t i)
+static int64_t ceil_div(int64_t a, int64_t b)
 {
-    return rows ? rows[i] : i;
+    return (a + b - 1) / b;
 }
 
-/* A[row .. row + n - 1, first .. first + n_terms - 1] -> panels [n_terms, 6]; missing rows become
- * zeros. */
-static void copy_a(float *panels, const struct gemm *g, const struct gemm_job *j, int64_t row,
+/* A[row .. row + n - 1, first .. first + n_terms - 1] -> panels. */
+static void copy_a(uint32_t *panels, const struct gemm *g, const struct gemm_part *p, int64_t row,
                    int64_t n, int64_t first, int64_t n_terms)
 {
-    for (int64_t i = 0; i < n; i += MK_GEMM_ROWS, panels += n_terms * MK_GEMM_ROWS) {
-        int64_t in_panel = min64(n - i, MK_GEMM_ROWS);
+    const struct gemm_job *j = p->job;
+    int64_t from = g->transposed ? first : row, at = g->transposed ? row : first;
+    const float *a = j->a + at + (j->a_rows ? 0 : from * j->a_stride);
+    const int32_t *index = j->a_rows ? j->a_rows + from : NULL;
 
-        if (in_panel < MK_GEMM_ROWS)
-            memset(panels, 0, (size_t)(n_terms * MK_GEMM_ROWS) * sizeof *panels);
-        if (g->transposed)
-            for (int64_t p = 0; p < n_terms; p++) {
-                const float *from = j->a + row_of(j->a_rows, first + p) * j->a_stride + row + i;
-
-                for (int64_t m = 0; m < in_panel; m++)
-                    panels[p * MK_GEMM_ROWS + m] = from[m];
-            }
-        else
-            for (int64_t m = 0; m < in_panel; m++) {
-                const float *from = j->a + row_of(j->a_rows, row + i + m) * j->a_stride + first;
-
-                for (int64_t p = 0; p < n_terms; p++)
-                    panels[p * MK_GEMM_ROWS + m] = from[p];
-            }
-    }
+    if (g->transposed)
+        p->rows->pack(panels, p->rows->rows, a, j->a_stride, index, n_terms, n);
+    else
+        p->rows->pack_turned(panels, p->rows->rows, a, j->a_stride, index, n_terms, n);
 }
 
-/* B[first .. first + n_terms - 1, col .. col + n - 1] -> panels [n_terms, 16]; missing columns
- * become zeros. */
-static void copy_b(float *panels, const struct gemm_job *j, int64_t col, int64_t n, int64_t first,
-                   int64_t n_terms)
+/* B[first .. first + n_terms - 1, col .. col + n - 1] -> panels. */
+static void copy_b(uint32_t *panels, const struct gemm_part *p, int64_t col, int64_t n,
+                   int64_t first, int64_t n_terms)
 {
-    for (int64_t p = 0; p < n_terms; p++) {
-        const float *from = j->b + row_of(j->b_rows, first + p) * j->b_stride + col;
-        float *to = panels + p * MK_GEMM_COLS;
+    const struct gemm_job *j = p->job;
+    const float *b = j->b + col + (j->b_rows ? 0 : first * j->b_stride);
 
-        for (int64_t i = 0; i < n; i += MK_GEMM_COLS, to += n_terms * MK_GEMM_COLS) {
-            if (n - i >= MK_GEMM_COLS) {
-                memcpy(to, from + i, MK_GEMM_COLS * sizeof *to);
-            } else {
-                memset(to, 0, MK_GEMM_COLS * sizeof *to);
-                memcpy(to, from + i, (size_t)(n - i) * sizeof *to);
-            }
-        }
-    }
+    p->rows->pack(panels, p->rows->cols, b, j->b_stride, j->b_rows ? j->b_rows + first : NULL,
+                  n_terms, n);
 }
 
 /* A tile at the edge of out goes through a whole one. */
-static void edge_tile(const struct gemm *g, float *out, int64_t stride, const float *a,
-                      const float *b, int64_t n_terms, bool from_zero, int64_t n_rows,
+static void edge_tile(const struct gemm_rows *r, float *out, int64_t stride, const uint32_t *a,
+                      const uint32_t *b, int64_t n_terms, bool from_zero, int64_t n_rows,
                       int64_t n_cols)
 {
-    float tile[MK_GEMM_ROWS * MK_GEMM_COLS] = {0};
+    float tile[24 * 64] = {0}; /* [rows, cols] */
 
     for (int64_t m = 0; m < n_rows && !from_zero; m++)
-        memcpy(tile + m * MK_GEMM_COLS, out + m * stride, (size_t)n_cols * sizeof *out);
-    g->rows->gemm_tile(tile, MK_GEMM_COLS, a, b, n_terms, from_zero);
+        memcpy(tile + m * r->cols, out + m * stride, (size_t)n_cols * sizeof *out);
+    r->tile(tile, r->cols, a, b, n_terms, from_zero);
     for (int64_t m = 0; m < n_rows; m++)
-        memcpy(out + m * stride, tile + m * MK_GEMM_COLS, (size_t)n_cols * sizeof *out);
+        memcpy(out + m * stride, tile + m * r->cols, (size_t)n_cols * sizeof *out);
 }
 
-static void gemm_slice(const struct gemm *g, float *out, int64_t stride, const float *a,
-                       const float *b, int64_t n_terms, bool from_zero, int64_t n_rows,
+static void gemm_slice(const struct gemm_rows *r, float *out, int64_t stride, const uint32_t *a,
+                       const uint32_t *b, int64_t n_terms, bool from_zero, int64_t n_rows,
                        int64_t n_cols)
 {
-    for (int64_t n = 0; n < n_cols; n += MK_GEMM_COLS)
-        for (int64_t m = 0; m < n_rows; m += MK_GEMM_ROWS) {
+    int64_t a_words = gemm_panel_words(n_terms, r->terms, r->rows);
+    int64_t b_words = gemm_panel_words(n_terms, r->terms, r->cols);
+
+    for (int64_t n = 0; n < n_cols; n += r->cols)
+        for (int64_t m = 0; m < n_rows; m += r->rows) {
+            const uint32_t *a_panel = a + m / r->rows * a_words;
+            const uint32_t *b_panel = b + n / r->cols * b_words;
             float *tile = out + m * stride + n;
 
-            if (n_rows - m >= MK_GEMM_ROWS && n_cols - n >= MK_GEMM_COLS)
-                g->rows->gemm_tile(tile, stride, a + m * n_terms, b + n * n_terms, n_terms,
-                                   from_zero);
+            if (n_rows - m >= r->rows && n_cols - n >= r->cols)
+                r->tile(tile, stride, a_panel, b_panel, n_terms, from_zero);
             else
-                edge_tile(g, tile, stride, a + m * n_terms, b + n * n_terms, n_terms, from_zero,
-                          min64(n_rows - m, MK_GEMM_ROWS), min64(n_cols - n, MK_GEMM_COLS));
+                edge_tile(r, tile, stride, a_panel, b_panel, n_terms, from_zero,
+                          min64(n_rows - m, r->rows), min64(n_cols - n, r->cols));
         }
 }
 
@@ -125,8 +111,8 @@ static void gemm_task(void *context, int64_t task, int worker)
     const struct gemm *g = context;
     const struct gemm_part *part;
     const struct gemm_job *j;
-    float *b = g->panels + (int64_t)worker * (BLOCK_ROWS + BLOCK_COLS) * SLICE;
-    float *a = b + BLOCK_COLS * SLICE;
+    uint32_t *b = g->panels + (int64_t)worker * (BLOCK_ROWS + BLOCK_COLS) * LANE_WORDS;
+    uint32_t *a = b + BLOCK_COLS * LANE_WORDS;
     int32_t i = g->n_parts - 1;
     int64_t row, col, n_rows, n_cols;
 
@@ -135,47 +121,65 @@ static void gemm_task(void *context, int64_t task, int worker)
     part = &g->parts[i];
     j = part->job;
     task -= part->first_task;
-    row = task % part->n_row_blocks * BLOCK_ROWS;
+    row = task % part->n_row_blocks * part->block_rows;
     col = task / part->n_row_blocks * BLOCK_COLS;
-    n_rows = min64(part->m - row, BLOCK_ROWS);
+    n_rows = min64(part->m - row, part->block_rows);
     n_cols = min64(j->n_in - col, BLOCK_COLS);
     for (int64_t p = 0; p < part->terms; p += SLICE) {
         int64_t n_terms = min64(part->terms - p, SLICE);
 
-        copy_b(b, j, col, n_cols, p, n_terms);
-        copy_a(a, g, j, row, n_rows, p, n_terms);
-        gemm_slice(g, j->out + row * j->out_stride + col, j->out_stride, a, b, n_terms,
+        copy_b(b, part, col, n_cols, p, n_terms);
+        copy_a(a, g, part, row, n_rows, p, n_terms);
+        gemm_slice(part->rows, j->out + row * j->out_stride + col, j->out_stride, a, b, n_terms,
                    part->from_zero && p == 0, n_rows, n_cols);
     }
+}
+
+/* Numbers the tasks of all parts, of at most so many rows each and nearly equal; returns how many
+ * there are. The more rows, the less often B is copied; the fewer, the better tasks divide. */
+static int64_t divide(struct gemm *g, int64_t most)
+{
+    int64_t n_tasks = 0;
+
+    for (int32_t i = 0; i < g->n_parts; i++) {
+        struct gemm_part *part = &g->parts[i];
+
+        part->first_task = n_tasks;
+        part->block_rows = ceil_div(part->m, ceil_div(part->m, most));
+        part->block_rows = ceil_div(part->block_rows, ROW_GRAIN) * ROW_GRAIN;
+        part->n_row_blocks = ceil_div(part->m, part->block_rows);
+        part->n_col_blocks = ceil_div(part->job->n_in, BLOCK_COLS);
+        n_tasks += part->n_row_blocks * part->n_col_blocks;
+    }
+    return n_tasks;
 }
 
 static int gemm(struct compute *c, bool transposed, const struct gemm_job *jobs, int32_t n_jobs,
                 struct mk_error *err)
 {
-    struct gemm g = {.rows = c->k->backward_rows, .transposed = transposed};
+    struct gemm g = {.transposed = transposed};
+    int64_t n_threads = exec_n_threads(c->ex), n_wanted = TASKS_PER_THREAD * n_threads;
     int64_t n_tasks = 0;
 
     arena_reset(&c->scratch);
     if (arena_take(&c->scratch, &g.parts, (size_t)n_jobs, sizeof *g.parts, err) ||
-        arena_take(&c->scratch, &g.panels, (size_t)exec_n_threads(c->ex),
-                   (BLOCK_ROWS + BLOCK_COLS) * SLICE * sizeof *g.panels, err))
+        arena_take(&c->scratch, &g.panels, (size_t)n_threads,
+                   (size_t)(BLOCK_ROWS + BLOCK_COLS) * LANE_WORDS * sizeof *g.panels, err))
         return err->code;
     for (int32_t i = 0; i < n_jobs; i++) {
         const struct gemm_job *j = &jobs[i];
-        struct gemm_part *part = &g.parts[g.n_parts];
 
         if (j->n_rows < 1 || j->n_out < 1 || j->n_in < 1)
             continue;
-        *part = (struct gemm_part){.job = j,
-                                   .first_task = n_tasks,
-                                   .m = transposed ? j->n_out : j->n_rows,
-                                   .terms = transposed ? j->n_rows : j->n_out,
-                                   .from_zero = !transposed && !j->accumulate};
-        part->n_row_blocks = (part->m + BLOCK_ROWS - 1) / BLOCK_ROWS;
-        part->n_col_blocks = (j->n_in + BLOCK_COLS - 1) / BLOCK_COLS;
-        n_tasks += part->n_row_blocks * part->n_col_blocks;
-        g.n_parts++;
+        g.parts[g.n_parts++] =
+            (struct gemm_part){.job = j,
+                               .rows = j->bf16 ? &c->k->bf16_rows->gemm : c->k->gemm_rows,
+                               .m = transposed ? j->n_out : j->n_rows,
+                               .terms = transposed ? j->n_rows : j->n_out,
+                               .from_zero = !transposed && !j->accumulate};
     }
+    for (int64_t most = BLOCK_ROWS; most > ROW_GRAIN && n_tasks < n_wanted; most /= 2)
+        n_tasks = divide(&g, most);
     if (n_tasks)
         exec_run(c->ex, n_tasks, gemm_task, &g);
     return 0;

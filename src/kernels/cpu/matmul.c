@@ -4,6 +4,7 @@
  * put together from pieces and the division leaves no trace in the result. Rows go through in
  * chunks of MK_MAX_TILE_ROWS: the chunk's activations stay in the second-level cache while the
  * task's panels pass by. */
+#include "kernels/cpu/bf16_rows.h"
 #include "kernels/cpu/matmul_rows.h"
 
 #define CHUNK MK_MAX_TILE_ROWS
@@ -18,7 +19,10 @@ struct input {
     int64_t x_stride, n_rows;
     int32_t n_in;
     bool rounded;           /* a job with block weights reads it */
+    bool narrow;            /* a job with bf16 weights reads it in bf16 */
     struct x_block *blocks; /* [chunk][n_in / 32][rows of the chunk] */
+    unsigned char *bf16;    /* [n_rows] as bf16_rows.h has them, bf16_stride bytes apart */
+    int64_t bf16_stride;
     int64_t first_task;
 };
 
@@ -31,6 +35,7 @@ struct part {
 
 struct plan {
     const struct matmul_rows *rows;
+    const struct bf16_rows *bf16; /* NULL: inputs stay f32 */
     struct input *inputs; /* [n_inputs] */
     struct part *parts;   /* [n_parts] */
     int32_t n_inputs, n_parts;
@@ -53,7 +58,9 @@ static void round_rows(const struct plan *plan, const struct input *in, int64_t 
 {
     int64_t n_blocks = in->n_in / MK_BLOCK;
 
-    for (int64_t r = first; r < end; r++) {
+    for (int64_t r = first; in->narrow && r < end; r++)
+        plan->bf16->round(in->bf16 + r * in->bf16_stride, in->x + r * in->x_stride, in->n_in);
+    for (int64_t r = first; in->rounded && r < end; r++) {
         int64_t chunk = r / CHUNK * CHUNK;
         int64_t in_chunk = in->n_rows - chunk < CHUNK ? in->n_rows - chunk : CHUNK;
 
@@ -69,7 +76,8 @@ static void round_task(void *context, int64_t task, int worker)
     int64_t first, end;
 
     (void)worker;
-    while (plan->inputs[i].first_task > task || !plan->inputs[i].rounded)
+    while (plan->inputs[i].first_task > task ||
+           !(plan->inputs[i].rounded || plan->inputs[i].narrow))
         i--;
     first = (task - plan->inputs[i].first_task) * ROWS_PER_ROUNDING;
     end = first + ROWS_PER_ROUNDING;
@@ -87,12 +95,19 @@ static int round_inputs(struct compute *c, struct plan *plan, struct mk_error *e
         int64_t n_blocks = in->n_rows * (in->n_in / MK_BLOCK);
 
         in->first_task = n_tasks;
-        if (!in->rounded)
+        if (!in->rounded && !in->narrow)
             continue;
-        if (arena_take(&c->scratch, &in->blocks, (size_t)n_blocks, sizeof *in->blocks, err))
+        if (in->rounded &&
+            arena_take(&c->scratch, &in->blocks, (size_t)n_blocks, sizeof *in->blocks, err))
+            return err->code;
+        /* An odd number of cache lines: rows never share one set of the first-level cache. */
+        in->bf16_stride = in->narrow ? (plan->bf16->value_bytes * in->n_in + 63) / 64 * 64 : 0;
+        in->bf16_stride += in->bf16_stride / 64 % 2 ? 0 : 64;
+        if (in->narrow && arena_take(&c->scratch, &in->bf16, (size_t)in->n_rows,
+                                     (size_t)in->bf16_stride, err))
             return err->code;
         n_tasks += ceil_div(in->n_rows, ROWS_PER_ROUNDING);
-        n_values += n_blocks * MK_BLOCK;
+        n_values += in->n_rows * in->n_in;
     }
     if (n_values >= ROUND_ALONE_VALUES)
         exec_run(c->ex, n_tasks, round_task, plan);
@@ -150,7 +165,8 @@ static int64_t divide_all(struct plan *plan, int n_threads)
 static int make_plan(struct plan *plan, struct compute *c, const struct matmul_job *jobs,
                      int32_t n_jobs, struct mk_error *err)
 {
-    *plan = (struct plan){.rows = c->k->matmul_rows};
+    *plan = (struct plan){.rows = c->k->matmul_rows,
+                          .bf16 = c->k->bf16_inputs ? c->k->bf16_rows : NULL};
     if (arena_take(&c->scratch, &plan->inputs, (size_t)n_jobs, sizeof *plan->inputs, err) ||
         arena_take(&c->scratch, &plan->parts, (size_t)n_jobs, sizeof *plan->parts, err))
         return err->code;
@@ -162,9 +178,13 @@ static int make_plan(struct plan *plan, struct compute *c, const struct matmul_j
             continue;
         if (!in || !same_input(in, job)) {
             in = &plan->inputs[plan->n_inputs++];
-            *in = (struct input){job->x, job->x_stride, job->n_rows, job->w->n_in, false, NULL, 0};
+            *in = (struct input){.x = job->x,
+                                 .x_stride = job->x_stride,
+                                 .n_rows = job->n_rows,
+                                 .n_in = job->w->n_in};
         }
         in->rounded = in->rounded || dtype_is_quantised(job->w->dtype);
+        in->narrow = in->narrow || (plan->bf16 && job->w->dtype == MK_BF16);
         plan->parts[plan->n_parts++] = (struct part){.job = job, .input = in};
     }
     return 0;
@@ -201,6 +221,9 @@ static void multiply_panel(const struct plan *plan, const struct part *p, int64_
     if (dtype_is_quantised(w->dtype))
         plan->rows->blocks[w->dtype](acc, data, n_blocks, p->input->blocks + row * n_blocks,
                                      n_rows);
+    else if (plan->bf16 && w->dtype == MK_BF16)
+        plan->bf16->panel(acc, data, w->n_in, p->input->bf16 + row * p->input->bf16_stride,
+                          p->input->bf16_stride, n_rows);
     else
         plan->rows->plain[w->dtype](acc, data, w->n_in, w->block_in,
                                     p->job->x + row * p->job->x_stride, p->job->x_stride, n_rows);

@@ -4,8 +4,8 @@
  * cpu/matmul.c owns rows, jobs and threads. What is computed, to the bit, whatever n_rows is:
  *
  * Plain weights: acc = fma(w[k], x[k], acc) for k ascending from acc = 0, w widened to f32; FP8:
- * w = value * scale, rounded to f32. The BF16 variant alone differs: it rounds x to bf16 and sums
- * as vdpbf16ps does.
+ * w = value * scale, rounded to f32. Where inputs are rounded to bf16, bf16 weights are those of
+ * bf16_rows.h.
  *
  * Block weights: for each 32 inputs, ascending, with q, d, m, sub and min of panel_block (panel.h)
  *     isum = sum over k of sub * q[k] * xq[k]      exact: below 2^24
@@ -55,7 +55,6 @@ void matmul_fill_ref(struct kernels *k);
 void matmul_fill_avx2(struct kernels *k);
 void matmul_fill_avx512(struct kernels *k);
 void matmul_fill_vnni(struct kernels *k);
-void matmul_fill_bf16(struct kernels *k);
 /* The operation itself, for every table. */
 void matmul_fill_ops(struct kernels *k);
 

@@ -58,7 +58,7 @@ static void pack_lane_bf16(const struct weight_src *src, int64_t r, unsigned cha
     int64_t step = src->transposed ? src->row_bytes : 2;
 
     for (int64_t k = 0; k < src->n_in; k++)
-        memcpy(out + k / 2 * MK_PANEL * 4 + k % 2 * 2, in + k * step, 2);
+        memcpy(out + k / 2 * MK_PANEL * 4 + (k + 1) % 2 * 2, in + k * step, 2);
 }
 
 static float fp8_scale(const struct weight_src *src, int64_t r, int64_t k)
@@ -124,7 +124,8 @@ float plain_value(enum dtype type, const unsigned char *panel, int32_t block_in,
     case MK_F16:
         return f16_to_f32(load16(panel + at * 2));
     case MK_BF16:
-        return bf16_to_f32(load16(panel + ((int64_t)(k / 2) * MK_PANEL + lane) * 4 + k % 2 * 2));
+        return bf16_to_f32(
+            load16(panel + ((int64_t)(k / 2) * MK_PANEL + lane) * 4 + (k + 1) % 2 * 2));
     default:
         return fp8_value(panel, block_in, lane, k);
     }

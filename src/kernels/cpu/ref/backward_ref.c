@@ -1,21 +1,8 @@
-/* backward_ref.c: one tile or row of each backward operation in plain C. */
+/* backward_ref.c: one row of each backward operation in plain C. */
 #include <math.h>
 
 #include "kernels/cpu/backward_rows.h"
 #include "kernels/cpu/exp_poly.h"
-
-static void gemm_tile_ref(float *out, int64_t out_stride, const float *a, const float *b,
-                          int64_t n_terms, bool from_zero)
-{
-    for (int m = 0; m < MK_GEMM_ROWS; m++)
-        for (int n = 0; n < MK_GEMM_COLS; n++) {
-            float sum = from_zero ? 0.0f : out[m * out_stride + n];
-
-            for (int64_t p = 0; p < n_terms; p++)
-                sum = fmaf(a[p * MK_GEMM_ROWS + m], b[p * MK_GEMM_COLS + n], sum);
-            out[m * out_stride + n] = sum;
-        }
-}
 
 static float sum_lanes(float lanes[MK_SUM_LANES])
 {
@@ -110,7 +97,6 @@ static void attend_step_ref(float *s, float *ds, float scale, float lse, float d
 }
 
 static const struct backward_rows table = {
-    .gemm_tile = gemm_tile_ref,
     .dot = dot_ref,
     .scale = scale_ref,
     .rmsnorm = rmsnorm_ref,

@@ -5,37 +5,6 @@
 #include "kernels/cpu/backward_rows.h"
 #include "kernels/cpu/x86/lanes_avx2.h"
 
-/* Twelve sums, two panels of b and one value of a: fifteen of sixteen registers. */
-static void gemm_tile_avx2(float *out, int64_t out_stride, const float *a, const float *b,
-                           int64_t n_terms, bool from_zero)
-{
-    __m256 sum[2 * MK_GEMM_ROWS];
-
-    MK_UNROLL
-    for (int m = 0; m < MK_GEMM_ROWS; m++) {
-        const float *row = out + m * out_stride;
-
-        sum[2 * m] = from_zero ? _mm256_setzero_ps() : _mm256_loadu_ps(row);
-        sum[2 * m + 1] = from_zero ? _mm256_setzero_ps() : _mm256_loadu_ps(row + 8);
-    }
-    for (int64_t p = 0; p < n_terms; p++, a += MK_GEMM_ROWS, b += MK_GEMM_COLS) {
-        __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
-
-        MK_UNROLL
-        for (int m = 0; m < MK_GEMM_ROWS; m++) {
-            __m256 x = _mm256_broadcast_ss(a + m);
-
-            sum[2 * m] = _mm256_fmadd_ps(x, b0, sum[2 * m]);
-            sum[2 * m + 1] = _mm256_fmadd_ps(x, b1, sum[2 * m + 1]);
-        }
-    }
-    MK_UNROLL
-    for (int m = 0; m < MK_GEMM_ROWS; m++) {
-        _mm256_storeu_ps(out + m * out_stride, sum[2 * m]);
-        _mm256_storeu_ps(out + m * out_stride + 8, sum[2 * m + 1]);
-    }
-}
-
 /* Sum over i of a[i] * w[i] * b[i], the product of the first two rounded; w may be NULL (ones). */
 MK_INLINE float dot_weighted(const float *a, const float *w, const float *b, int32_t n)
 {
@@ -203,7 +172,6 @@ static void attend_step_avx2(float *s, float *ds, float scale, float lse, float 
 }
 
 static const struct backward_rows table = {
-    .gemm_tile = gemm_tile_avx2,
     .dot = dot_avx2,
     .scale = scale_avx2,
     .rmsnorm = rmsnorm_avx2,

@@ -38,13 +38,13 @@ MK_INLINE void widen(__m256 out[2], enum dtype type, const unsigned char *panel,
     } else if (type == MK_F16) {
         out[0] = _mm256_cvtph_ps(_mm_loadu_si128((const void *)(panel + k * 32)));
         out[1] = _mm256_cvtph_ps(_mm_loadu_si128((const void *)(panel + k * 32 + 16)));
-    } else if (type == MK_BF16) { /* a lane holds inputs k (low) and k + 1 of one output */
+    } else if (type == MK_BF16) { /* a lane holds inputs k (high) and k + 1 of one output */
         __m256i a = _mm256_loadu_si256((const void *)(panel + k / 2 * 64));
         __m256i b = _mm256_loadu_si256((const void *)(panel + k / 2 * 64 + 32));
-        const __m256i odd = _mm256_set1_epi32((int32_t)0xffff0000u);
+        const __m256i even = _mm256_set1_epi32((int32_t)0xffff0000u);
 
-        out[0] = _mm256_castsi256_ps(k % 2 ? _mm256_and_si256(a, odd) : _mm256_slli_epi32(a, 16));
-        out[1] = _mm256_castsi256_ps(k % 2 ? _mm256_and_si256(b, odd) : _mm256_slli_epi32(b, 16));
+        out[0] = _mm256_castsi256_ps(k % 2 ? _mm256_slli_epi32(a, 16) : _mm256_and_si256(a, even));
+        out[1] = _mm256_castsi256_ps(k % 2 ? _mm256_slli_epi32(b, 16) : _mm256_and_si256(b, even));
     } else
         widen_fp8(out, panel + k * 16, scale);
 }

@@ -24,7 +24,7 @@ MK_INLINE __m512 widen_fp8(const unsigned char *p, __m512 scale)
 /* Sixteen weights of input k; `panel` is where input 0 lies, scale only for FP8. */
 MK_INLINE __m512 widen(enum dtype type, const unsigned char *panel, int64_t k, __m512 scale)
 {
-    const __m512i odd = _mm512_set1_epi32((int32_t)0xffff0000u);
+    const __m512i even = _mm512_set1_epi32((int32_t)0xffff0000u);
     __m512i pair;
 
     if (type == MK_F32)
@@ -34,7 +34,7 @@ MK_INLINE __m512 widen(enum dtype type, const unsigned char *panel, int64_t k, _
     if (type != MK_BF16)
         return widen_fp8(panel + k * 16, scale);
     pair = _mm512_loadu_si512((const void *)(panel + k / 2 * 64));
-    return _mm512_castsi512_ps(k % 2 ? _mm512_and_si512(pair, odd) : _mm512_slli_epi32(pair, 16));
+    return _mm512_castsi512_ps(k % 2 ? _mm512_slli_epi32(pair, 16) : _mm512_and_si512(pair, even));
 }
 
 /* ---- One row, widened in registers ---- */
