@@ -13,7 +13,7 @@
 
 struct arena_chunk {
     struct arena_chunk *next;
-    size_t bytes, used;
+    size_t bytes, used, most; /* most: of used, so far */
     unsigned char *data; /* ARENA_ALIGN aligned */
 };
 
@@ -97,7 +97,17 @@ void *arena_alloc(struct arena *a, size_t bytes)
     a->current = c;
     p = c->data + c->used;
     c->used += bytes;
+    c->most = c->used > c->most ? c->used : c->most;
     return p;
+}
+
+size_t arena_most(const struct arena *a)
+{
+    size_t sum = 0;
+
+    for (const struct arena_chunk *c = a->first; c; c = c->next)
+        sum += c->most;
+    return sum;
 }
 
 int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size,

@@ -28,6 +28,8 @@ struct arena_mark {
 };
 struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark mark);
+/* The most bytes that have been in use at any time: what memory has really been touched. */
+size_t arena_most(const struct arena *a);
 /* n * size with an overflow check; sets err. */
 int arena_take(struct arena *a, void *pointer_to_pointer, size_t n, size_t size,
                struct mk_error *err);

@@ -139,13 +139,16 @@ int train_write_metrics(struct train_run *run, const struct step_report *r,
                         struct mk_error *err)
 {
     char *text = metrics_json(run, r, before, in_detail), timing[160];
+    double speed;
     int code;
 
     if (!text)
         return mk_error_memory(err, 0);
     code = metrics_append(&run->folder.metrics, text, err);
     free(text);
-    snprintf(timing, sizeof timing, "{\"step\":%" PRId64 ",\"ms\":%.1f,\"tokens_per_s\":%.1f}",
-             r->step, step_ms, (double)r->n_tokens * 1000 / step_ms);
+    speed = (double)r->n_tokens * 1000 / (step_ms > 0 ? step_ms : 1e-3);
+    snprintf(timing, sizeof timing,
+             "{\"step\":%" PRId64 ",\"ms\":%.1f,\"tokens_per_s\":%.1f,\"utilisation\":%.4f}",
+             r->step, step_ms, speed, speed * run->token_ops / run->peak_ops);
     return code ? code : metrics_append(&run->folder.timing, timing, err);
 }

@@ -150,6 +150,7 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
             return err->code;
         begun = clock_ms() - step_ms;
     }
+    run->trained_ms += clock_ms() - begun;
     if (train_write_metrics(run, &s, &before, evaluate, clock_ms() - begun, err))
         return err->code;
     train_show(run, &s, *last);
@@ -176,6 +177,9 @@ static int loop(struct train_run *run, struct mk_error *err)
     while (!last && !interrupted)
         if (one_step(run, &last, err))
             return explain(run, err);
+    if (!last && save(run, err)) /* the signal may have come behind the step's own look */
+        return explain(run, err);
+    train_finish(run);
     if (!last)
         return mk_error_set(err, MK_ECANCELLED,
                             "stopped after step %" PRId64 ": minke train with --resume goes on",
@@ -196,13 +200,15 @@ static int open_run(struct train_run *run, struct mk_error *err)
     resume = run->folder.step > 0;
     if (prepare(&run->data, run->recipe, run->base, run->folder.path, resume ? from : NULL,
                 run->compute.ex, err) ||
+        set_devices(&o, &run->data.params.arch, err) || train_check_memory(run, &o, err) ||
         params_take_gradients(&run->data.params, err) ||
-        set_devices(&o, &run->data.params.arch, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
         (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
         (resume && trainer_pack(&run->trainer, err)))
         return err->code;
     run->last_saved = run->folder.step;
+    if (train_announce(run, err))
+        return err->code;
     return run_folder_metrics(&run->folder, err);
 }
 

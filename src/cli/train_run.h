@@ -23,6 +23,9 @@ struct train_run {
     /* For the progress line. */
     bool terminal;
     double begun_ms, shown_ms;
+    double trained_ms; /* in steps, without evaluations */
+    double token_ops, peak_ops; /* see train/speed.h */
+    uint64_t need;              /* bytes, as told */
     struct evaluation valid; /* the last one */
     int64_t begun_tokens;
 };
@@ -32,6 +35,14 @@ struct train_run {
 int train_run(struct train_run *run, struct mk_error *err);
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
+
+/* Refuses what cannot fit before memory is taken for it. */
+int train_check_memory(struct train_run *run, const struct trainer_options *o,
+                       struct mk_error *err);
+/* Tells what the run will need and what the machine can do; refuses when it is too little. */
+int train_announce(struct train_run *run, struct mk_error *err);
+/* Tells how it went: each source's part, memory. */
+void train_finish(const struct train_run *run);
 
 /* A line of metrics.jsonl and one of timing.jsonl; in detail: with the load of every expert, and
  * `valid`, which is of this step then. before: the mixture's counters in front of the step. */

@@ -2,9 +2,12 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "cli/progress.h"
+#include "cli/safe_text.h"
 #include "cli/train_run.h"
 
 /* ---- The line ------------------------------------------------------------------------------- */
@@ -19,22 +22,38 @@ static void format_time(char text[32], double seconds)
         snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 
+/* "[#####......] " in what room the rest of the line leaves; nothing when that is too little. */
+static void format_bar(char bar[PROGRESS_COLUMNS + 1], double share, size_t n_rest)
+{
+    int width = PROGRESS_COLUMNS - (int)n_rest - 3, n;
+
+    width = width > 24 ? 24 : width;
+    n = snprintf(bar, PROGRESS_COLUMNS + 1, "%s", width < 6 ? "" : "[");
+    for (int i = 0; width >= 6 && i < width; i++)
+        bar[n++] = (i + 0.5) / width < share ? '#' : '.';
+    snprintf(bar + n, (size_t)(PROGRESS_COLUMNS + 1 - n), "%s", width < 6 ? "" : "] ");
+}
+
 static void format_line(char line[PROGRESS_COLUMNS + 1], const struct train_run *run,
                         const struct step_report *r)
 {
     double seconds = (clock_ms() - run->begun_ms) / 1000, total = (double)run->recipe->train.tokens;
-    double speed = (double)(r->tokens - run->begun_tokens) / (seconds > 0 ? seconds : 1);
-    double left = speed > 0 && r->tokens < total ? (total - (double)r->tokens) / speed : 0;
-    char time[32], valid[32] = "", body[256];
+    double done = (double)(r->tokens - run->begun_tokens);
+    double left = done > 0 ? fmax(0, total - (double)r->tokens) / done * seconds : 0;
+    double speed = done * 1000 / fmax(run->trained_ms, 1e-3);
+    char time[32], valid[32] = "", step[32], bar[PROGRESS_COLUMNS + 1] = "", body[256];
 
     format_time(time, left > 0 ? left : seconds);
     if (run->valid.loss > 0)
         snprintf(valid, sizeof valid, "  valid %.3f", run->valid.loss);
-    snprintf(body, sizeof body,
-             "step %" PRId64 "  %3.0f %%  loss %.3f%s  lr %.1e  %.0f tok/s  %s %s", r->step,
-             fmin(100, 100 * (double)r->tokens / total), r->loss, valid, r->lr, speed,
-             left > 0 ? "ETA" : "took", time);
-    snprintf(line, PROGRESS_COLUMNS + 1, "%.*s", PROGRESS_COLUMNS, body);
+    snprintf(step, sizeof step, "  step %" PRId64, r->step);
+    snprintf(body, sizeof body, "%3.0f %%%s  loss %.3f%s  %.0f tok/s  util %.0f %%  %s %s",
+             fmin(100, 100 * (double)r->tokens / total), run->terminal ? "" : step, r->loss, valid,
+             speed,
+             100 * speed * run->token_ops / run->peak_ops, left > 0 ? "ETA" : "took", time);
+    if (run->terminal)
+        format_bar(bar, (double)r->tokens / total, strlen(body));
+    snprintf(line, PROGRESS_COLUMNS + 1, "%s%s", bar, body);
 }
 
 void train_show(struct train_run *run, const struct step_report *r, bool last)
@@ -50,4 +69,31 @@ void train_show(struct train_run *run, const struct step_report *r, bool last)
         fprintf(stderr, "\r%-*s%s", PROGRESS_COLUMNS, line, last ? "\n" : "");
     else
         fprintf(stderr, "%s\n", line);
+}
+
+/* ---- The end -------------------------------------------------------------------------------- */
+
+void train_finish(const struct train_run *run)
+{
+    const struct mixture *m = corpus_mixture(run->data.train);
+    char most[16], told[16];
+
+    if (run->quiet || run->trainer.state.step == 0)
+        return;
+    fprintf(stderr, "%12s  %7s  %9s  %9s  source\n", "tokens", "epochs", "mean loss", "valid");
+    for (int i = 0; i < m->n_sources; i++) {
+        const struct mixture_counter *valid = &run->valid.sources[i];
+
+        fprintf(stderr, "%12" PRId64 "  %7.2f  %9.4f  ", m->state.sources[i].n_tokens,
+                mixture_epochs(m, i), mixture_loss(m, i));
+        if (valid->n_loss)
+            fprintf(stderr, "%9.4f  ", valid->loss_sum / (double)valid->n_loss);
+        else
+            fprintf(stderr, "%9s  ", "-");
+        safe_text_print(stderr, m->sources[i].name);
+        fputc('\n', stderr);
+    }
+    progress_bytes(most, memory_peak());
+    progress_bytes(told, run->need);
+    fprintf(stderr, "memory  %s at most, %s was told\n", most, told);
 }

@@ -15,7 +15,7 @@
 #define PATH 4096
 
 static const char *const names[HISTORY_N] = {"loss", "valid_loss", "mtp_loss", "balance_loss",
-                                             "lr",   "norm",       "tokens_per_s"};
+                                             "lr",   "norm",       "tokens_per_s", "utilisation"};
 
 /* ---- Curves ---------------------------------------------------------------------------------- */
 
@@ -240,31 +240,43 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
 
 /* ---- timing.jsonl ---------------------------------------------------------------------------- */
 
-/* Where a step stands on the axis of tokens is known from its line of metrics. */
-static int read_timing(struct history *h, const json_t *o, struct mk_error *err)
+/* Where a step stands on the axis of tokens is known from its line of metrics; NULL: nowhere. */
+static const struct history_point *find_step(const struct history_series *loss, int64_t step)
 {
-    const struct history_series *loss = &h->series[HISTORY_LOSS];
-    struct history_series *speed = &h->series[HISTORY_SPEED];
-    const json_t *step = json_object_get(o, "step"), *y = json_object_get(o, names[HISTORY_SPEED]);
     size_t low = 0, high = loss->n;
 
-    if (!json_is_integer(step) ||
-        (speed->n && json_integer_value(step) <= speed->points[speed->n - 1].step))
-        return mk_error_set(err, MK_EFORMAT, "is no step behind the one before");
     while (low < high) {
         size_t middle = (low + high) / 2;
 
-        if (loss->points[middle].step < json_integer_value(step))
+        if (loss->points[middle].step < step)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == loss->n || loss->points[low].step != json_integer_value(step) ||
-        !json_is_number(y) || !isfinite(json_number_value(y)))
+    return low < loss->n && loss->points[low].step == step ? &loss->points[low] : NULL;
+}
+
+static int read_timing(struct history *h, const json_t *o, struct mk_error *err)
+{
+    struct history_series *speed = &h->series[HISTORY_SPEED];
+    const json_t *step = json_object_get(o, "step");
+    const struct history_point *at;
+
+    if (!json_is_integer(step) ||
+        (speed->n && json_integer_value(step) <= speed->points[speed->n - 1].step))
+        return mk_error_set(err, MK_EFORMAT, "is no step behind the one before");
+    at = find_step(&h->series[HISTORY_LOSS], json_integer_value(step));
+    if (!at)
         return 0;
     h->seconds += fmax(0, json_number_value(json_object_get(o, "ms"))) / 1000;
-    return add_point(speed, loss->points[low].step, loss->points[low].tokens,
-                     json_number_value(y), err);
+    for (int i = HISTORY_SPEED; i <= HISTORY_UTILISATION; i++) {
+        const json_t *y = json_object_get(o, names[i]);
+
+        if (json_is_number(y) && isfinite(json_number_value(y)) &&
+            add_point(&h->series[i], at->step, at->tokens, json_number_value(y), err))
+            return err->code;
+    }
+    return 0;
 }
 
 /* ---- Lines ----------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ struct history_series {
 enum history_kind {
     HISTORY_LOSS, HISTORY_VALID, HISTORY_MTP, HISTORY_BALANCE, HISTORY_LR, HISTORY_NORM,
     HISTORY_SPEED, /* tokens a second */
+    HISTORY_UTILISATION, /* of the machine's arithmetic */
     HISTORY_N
 };
 

@@ -209,6 +209,7 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
     put_kind(p, "Learning rate", runs, n, HISTORY_LR, lines);
     put_kind(p, "Gradient norm", runs, n, HISTORY_NORM, lines);
     put_kind(p, "Tokens a second", runs, n, HISTORY_SPEED, lines);
+    put_kind(p, "Utilisation, share of the measured peak", runs, n, HISTORY_UTILISATION, lines);
     put_kind(p, "Balance loss", runs, n, HISTORY_BALANCE, lines);
     page_put(p, "</div>\n");
     for (size_t i = 0; i < n; i++) {

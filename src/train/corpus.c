@@ -190,3 +190,13 @@ struct corpus_sequence corpus_next(struct corpus *c)
     }
     return out;
 }
+
+uint64_t corpus_bytes(const struct corpus *c)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < c->mixture.n_sources; i++)
+        for (int k = 0; k < c->sources[i].n_shards; k++)
+            sum += c->sources[i].shards[k].map.bytes;
+    return sum;
+}

@@ -50,5 +50,7 @@ struct mixture *corpus_mixture(struct corpus *c);
 /* How the documents of a source were packed. */
 const struct packing *corpus_packing(const struct corpus *c, int source);
 struct corpus_sequence corpus_next(struct corpus *c);
+/* Of all shards: what reading them maps into memory. */
+uint64_t corpus_bytes(const struct corpus *c);
 
 #endif

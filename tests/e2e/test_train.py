@@ -295,6 +295,62 @@ def test_experts_are_told_apart_by_source_and_weights_follow_the_tokens(minke, r
     assert "Who learned what: experts by source" in page and "layer 1, expert 0: prose" in page
 
 
+def bytes_of(text):
+    number, unit = re.fullmatch(r"([\d.]+) (B|kB|MB|GB)", text).groups()
+    return float(number) * {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+
+
+@pytest.mark.parametrize("options", [(), ("train.memory_mb=0",), ("optimizer.kind=muon",),
+                                     ("train.compute=bf16", "optimizer.ema=0.9"),
+                                     ("eval.sequences=300", "train.batch=2")], ids=" ".join)
+def test_memory_is_told_before_the_run_and_kept(minke, recipe, tmp_path, options):
+    sets = [x for o in ("train.batch=64", "data.sequence=64", "train.tokens=20480", *options)
+            for x in ("--set", o)]
+    with open(tmp_path / "err", "w+") as err:
+        p = subprocess.Popen([MINKE, "train", recipe, *sets], env=minke.env, cwd=ROOT,
+                             stdout=subprocess.DEVNULL, stderr=err)
+        _, status, usage = os.wait4(p.pid, 0)
+        p.returncode = os.waitstatus_to_exitcode(status)
+        err.seek(0)
+        said = err.read()
+    assert p.returncode == 0, said
+    told = bytes_of(re.search(r"^memory  about ([^:]+):", said, re.M)[1])
+    assert said.index("memory  about") < said.index("step 1 ")
+    most = usage.ru_maxrss * 1024
+    assert most <= told * 1.005 <= 1.5 * most + 16e6, said  # told is rounded
+    parts = re.search(r"weights ([^,]+), gradients ([^,]+),\s+moments ([^,]+), passes ([^,]+), "
+                      r"data and the rest (.+)", said).groups()
+    assert sum(map(bytes_of, parts)) == pytest.approx(told, rel=0.02)
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_begins(minke, recipe, tmp_path):
+    failed(minke("train", recipe, "-q", "--set", "train.batch=16777216", "--set",
+                 "train.pass_tokens=16777216", "--set", "train.memory_mb=16777216"),
+           "memory", "train.pass_tokens")
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=256"))
+
+
+def test_a_person_sees_how_it_goes(minke, recipe, tmp_path):
+    shown = minke.on_a_terminal("train", recipe, "--set", "train.tokens=2560", "--set",
+                                "eval.every=5", NO_COLOR="1")
+    assert "\x1b" not in shown
+    lines = [x.rstrip() for x in re.split(r"[\r\n]+", shown) if x.strip()]
+    bars = [x for x in lines if x.startswith("[")]
+    assert bars and all(len(x) <= 79 for x in lines if str(tmp_path) not in x)
+    assert re.fullmatch(r"\[#+\.*\] 100 %  loss \d\.\d{3}  valid \d\.\d{3}  \d+ tok/s  "
+                        r"util \d+ %  took \d+:\d\d", bars[-1]), bars
+    assert any("  ETA " in x for x in bars)
+    row = lines[next(i for i, x in enumerate(lines) if x.endswith("source")) + 1]
+    counted = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert row.split()[0] == str(counted["sources"]["text.txt"]["tokens"])
+    timing = [json.loads(x) for x in (tmp_path / "run/timing.jsonl").read_text().splitlines()]
+    assert all(0 < t["utilisation"] < 2 for t in timing)
+    assert "Utilisation" in (tmp_path / "run/report.html").read_text()
+    r = minke("train", recipe, "--set", f"out={tmp_path / 'piped'}", "--set", "train.tokens=256")
+    assert "\r" not in r.stderr and "\x1b" not in r.stderr and "step 2  loss" in r.stderr
+
+
 def test_a_capacity_drops_choices_and_says_how_many(minke, recipe, tmp_path):
     options = ("-q", "--set", "train.tokens=1280", "--set", "balance.devices=4")
     ok(minke("train", recipe, *options, "--set", "balance.capacity=1"))

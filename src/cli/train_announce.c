@@ -1,0 +1,122 @@
+/* train_announce.c: before a run: what it will need, what the machine has and can do. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+#include "cli/progress.h"
+#include "cli/train_run.h"
+#include "train/need.h"
+#include "train/speed.h"
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+/* more: bytes beside what the process has already. */
+static int check_room(const struct need *n, uint64_t more, struct mk_error *err)
+{
+    uint64_t available = memory_available();
+    char need[16], left[16];
+
+    if (!available || more <= available)
+        return 0;
+    progress_bytes(need, need_total(n));
+    progress_bytes(left, available);
+    return mk_error_set(err, MK_EMEMORY,
+                        "the run needs about %s of memory and %s are free: lower train.memory_mb, "
+                        "train.pass_tokens or train.batch, or take a smaller model",
+                        need, left);
+}
+
+int train_check_memory(struct train_run *run, const struct trainer_options *o,
+                       struct mk_error *err)
+{
+    uint64_t have = arena_most(&run->data.params.memory);
+    struct need n;
+
+    need_count(&n, &run->data.params, o);
+    return check_room(&n, need_total(&n) > have ? need_total(&n) - have : 0, err);
+}
+
+/* Figures of the page, from what a step's line will hold. */
+static uint64_t report_bytes(const struct train_run *run)
+{
+    const struct arch *a = &run->data.params.arch;
+    const struct recipe *r = run->recipe;
+    double layers = a->n_layers + a->n_mtp, sources = r->data.n_sources, experts = a->n_experts;
+    double steps = (double)r->train.tokens / (double)(r->train.batch * r->data.sequence);
+    double line = 300 + 110 * sources + (experts > 0 ? 90 * layers : 0);
+    double detail = layers * experts * (1 + sources) * 6;
+    double details = r->eval.every ? steps / (double)r->eval.every : 1;
+
+    /* The file, mapped; points of curves, which grow by doubling; the cells of heat maps. */
+    return (uint64_t)(steps * (line + 48 * (10 + 5 * sources + 4 * layers)) + details * detail +
+                      layers * experts * (1 + sources) * 150);
+}
+
+static uint64_t sample_bytes(const struct train_run *run)
+{
+    const struct model *m = &run->trainer.model;
+
+    if (!run->recipe->sample.every)
+        return 0;
+    return (uint64_t)model_cache_layers(m) * (uint64_t)(run->recipe->sample.tokens + 256) *
+           (uint64_t)kv_row_bytes(MK_F32, model_row_dim(m));
+}
+
+/* What will be there and is not yet: the shards' pages, the report, a sample. */
+static uint64_t rest_bytes(const struct train_run *run)
+{
+    uint64_t data = corpus_bytes(run->data.train);
+
+    return data + report_bytes(run) + sample_bytes(run) + ((uint64_t)4 << 20);
+}
+
+static int tell_memory(struct train_run *run, struct mk_error *err)
+{
+    const struct recipe *r = run->recipe;
+    char total[16], part[5][16];
+    struct need n;
+    uint64_t have;
+
+    if (need_measure(&n, &run->trainer, (int32_t)r->data.sequence, r->train.batch,
+                     run->data.valid ? r->eval.sequences : 0, rest_bytes(run), err))
+        return err->code;
+    have = memory_resident();
+    run->need = need_total(&n);
+    if (check_room(&n, run->need > have ? run->need - have : 0, err) || run->quiet)
+        return err->code;
+    progress_bytes(total, run->need);
+    progress_bytes(part[0], n.weights);
+    progress_bytes(part[1], n.gradients);
+    progress_bytes(part[2], n.moments);
+    progress_bytes(part[3], n.passes);
+    progress_bytes(part[4], n.rest);
+    fprintf(stderr, "memory  about %s: weights %s, gradients %s,\n"
+                    "        moments %s, passes %s, data and the rest %s\n",
+            total, part[0], part[1], part[2], part[3], part[4]);
+    return 0;
+}
+
+/* ---- Speed ---------------------------------------------------------------------------------- */
+
+static int tell_speed(struct train_run *run, struct mk_error *err)
+{
+    static const char *const types[] = {"f32", "bf16", "fp8"};
+
+    run->token_ops = speed_token_ops(&run->data.params);
+    if (speed_peak(&run->compute, run->trainer.o.compute, &run->peak_ops, err))
+        return err->code;
+    if (!run->quiet)
+        fprintf(stderr,
+                "speed   %.0f GFLOP/s, the most a product of %s reaches; %.1f MFLOP a token\n",
+                run->peak_ops * 1e-9, types[run->recipe->train.compute], run->token_ops * 1e-6);
+    return 0;
+}
+
+int train_announce(struct train_run *run, struct mk_error *err)
+{
+    err->code = 0;
+    if (tell_memory(run, err))
+        return err->code;
+    return tell_speed(run, err);
+}
