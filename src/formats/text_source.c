@@ -122,7 +122,7 @@ static int open_file(struct text_source *s, struct mk_error *err)
     if (r != ARCHIVE_OK && r != ARCHIVE_WARN && r != ARCHIVE_EOF)
         return damaged(s, err);
     s->ended = r == ARCHIVE_EOF;
-    s->jsonl = name.jsonl;
+    s->jsonl = name.jsonl || s->o.objects;
     s->begin = s->searched = 0;
     s->line = 0;
     buf_clear(&s->window);
@@ -297,6 +297,10 @@ static const char *read_object(struct text_source *s, struct text_document *d)
 {
     const json_t *text = json_object_get(s->json, s->o.field), *list;
 
+    if (s->o.objects) {
+        d->object = s->json;
+        return json_is_object(s->json) ? NULL : "not a JSON object";
+    }
     if (json_is_string(text)) {
         d->text = json_string_value(text);
         d->n = json_string_length(text);
@@ -337,6 +341,7 @@ static int next_jsonl(struct text_source *s, struct text_document *d, bool *at_e
     why = s->json ? read_object(s, d) : at.text;
     if (!why)
         return 0;
+    d->object = NULL;
     s->counts.n_bad++;
     return s->o.skip_bad ? 0
                          : mk_error_set(err, MK_EFORMAT, "%s: line %lld: %s", path_of(s),
@@ -376,7 +381,7 @@ int text_source_next(struct text_source *s, struct text_document *d, bool *more,
             return rc;
         if (at_end)
             close_file(s);
-        else if (bytes_of(d) > 0)
+        else if (d->object || bytes_of(d) > 0)
             *more = true;
         else
             s->counts.n_empty += n_bad == s->counts.n_bad;

@@ -21,6 +21,7 @@ struct text_source_options {
                                 "" is a blank line; NULL: a file is one document */
     size_t max_document;     /* bytes of one document or JSONL line; 256 MiB */
     bool skip_bad;           /* count JSONL lines that cannot be read instead of failing */
+    bool objects;            /* every file is JSONL, and a document any object: see below */
 };
 
 struct text_source_options text_source_defaults(void);
@@ -34,6 +35,7 @@ struct text_document {
     size_t n;
     const struct text_message *messages;  /* [n_messages] */
     size_t n_messages;
+    const struct json_t *object;          /* with `objects`: the line; the other three are empty */
     const char *path;                     /* of the file */
     int64_t line;                         /* where it begins, from 1 */
 };

@@ -27,9 +27,14 @@ int dice_between(struct dice *d, int low, int high)
     return low + dice_below(d, high - low + 1);
 }
 
+double dice_uniform(struct dice *d)
+{
+    return rng_uniform(d->seed, d->sequence, d->position++);
+}
+
 bool dice_chance(struct dice *d, double p)
 {
-    return rng_uniform(d->seed, d->sequence, d->position++) < p;
+    return dice_uniform(d) < p;
 }
 
 void dice_shuffle(struct dice *d, int *values, int n)

@@ -17,6 +17,8 @@ uint64_t dice_seed(uint64_t seed, const char *name);
 int dice_below(struct dice *d, int n);
 /* low .. high. */
 int dice_between(struct dice *d, int low, int high);
+/* [0, 1) */
+double dice_uniform(struct dice *d);
 bool dice_chance(struct dice *d, double p);
 void dice_shuffle(struct dice *d, int *values, int n);
 

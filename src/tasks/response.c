@@ -52,15 +52,20 @@ static bool is_well_formed(struct scan s)
 
 struct response response_read(const char *text, size_t n)
 {
-    struct response r = {.has_answer = false};
-    struct scan s = {text, text + n}, before, answer;
+    struct response r = {.answer = scan_text(""), .open = scan_text("")};
+    struct scan s = {text, text + n}, rest = s, before, answer;
 
     if (!n)
         return r;
     r.well_formed = is_well_formed(s);
+    while (find(&rest, "</think>", &before))
+        ;
+    r.open = scan_trim(rest);
     while (find(&s, ANSWER, &before) && find(&s, ANSWER_END, &answer)) {
         r.answer = scan_trim(answer);
         r.has_answer = !scan_ended(&r.answer);
     }
+    if (r.has_answer)
+        r.open = r.answer;
     return r;
 }

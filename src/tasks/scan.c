@@ -58,7 +58,7 @@ bool scan_uint(struct scan *s, int64_t max, int64_t *value)
     for (; at < s->end && *at >= '0' && *at <= '9'; at++) {
         int digit = *at - '0';
 
-        if (v > (max - digit) / 10)
+        if (v > max / 10 || 10 * v > max - digit)
             return false;
         v = v * 10 + digit;
     }

@@ -165,32 +165,39 @@ static void ask(const struct task_kind *k, struct dice *d, int level, struct pen
     write_grid(&full, answer);
 }
 
+/* Is g full, without a digit twice where it may not be, and what was asked? */
+static bool completes(const struct grid *g, const struct grid *asked)
+{
+    for (int i = 0; i < CELLS; i++) {
+        if (!g->cell[i] || (asked->cell[i] && asked->cell[i] != g->cell[i]))
+            return false;
+        for (int j = 0; j < CELLS; j++)
+            if (sees(i, j) && g->cell[i] == g->cell[j])
+                return false;
+    }
+    return true;
+}
+
 static bool accepts(const struct task_kind *k, const char *question, const char *reference,
                     struct scan given)
 {
     struct grid asked, g;
 
     (void)k, (void)reference;
-    if (!read_question(question, &asked) || !read_grid(given, &g))
-        return false;
-    for (int i = 0; i < CELLS; i++) {
-        if (!g.cell[i] || (asked.cell[i] && asked.cell[i] != g.cell[i]))
-            return false;
-        for (int j = 0; j < CELLS; j++)
-            if (sees(i, j) && g.cell[i] == g.cell[j])
-                return false;
-    }
-    return true;
+    return read_question(question, &asked) && read_grid(given, &g) && completes(&g, &asked);
 }
 
 /* "b1=2 d1=4 ..": column, row and digit. */
 static bool think(const struct task_kind *k, const char *question, enum task_trace trace,
                   struct dice *d, struct pen *thought, struct pen *answer)
 {
-    struct grid g;
+    struct grid asked, g;
 
     (void)k, (void)trace, (void)d;
-    if (!read_question(question, &g) || !fill(&g, thought))
+    if (!read_question(question, &asked))
+        return false;
+    g = asked;
+    if (!fill(&g, thought) || !completes(&g, &asked))
         return false;
     write_grid(&g, answer);
     return true;

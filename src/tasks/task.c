@@ -7,12 +7,14 @@
 
 #include "tasks/kind.h"
 #include "tasks/response.h"
+#include "tasks/task_file.h"
 
-#define MAX_TEXT ((size_t)1 << 20) /* bytes of a built-in question or trace; far above any */
-#define MAX_ATTEMPTS 4096          /* for a question of the split: 1 in 8 is a test question */
+#define MAX_TEXT ((size_t)16 << 20) /* bytes of a question or trace; far above any */
+#define MAX_ATTEMPTS 4096           /* for a question of the split: 1 in 8 is a test question */
 
 struct task {
-    const struct task_kind *kind; /* borrowed, static */
+    const struct task_kind *kind; /* static; NULL: questions of the file */
+    struct task_file file;
 };
 
 /* In the order of `minke tasks`: easy ones first. */
@@ -42,42 +44,66 @@ const char *task_builtin(int i)
 
 int task_open(struct task **t, const char *name, struct mk_error *err)
 {
-    const struct task_kind *kind = find_kind(name);
+    return task_open_skipping(t, name, false, err);
+}
 
-    if (!kind)
+int task_open_skipping(struct task **t, const char *name, bool skip_bad, struct mk_error *err)
+{
+    const struct task_kind *kind = find_kind(name);
+    struct task *opened;
+
+    if (!kind && !task_file_is(name))
         return mk_error_set(err, MK_ENOTFOUND, "there is no task '%s', minke tasks lists them",
                             name);
-    *t = malloc(sizeof **t);
-    if (!*t)
-        return mk_error_memory(err, sizeof **t);
-    **t = (struct task){.kind = kind};
+    opened = calloc(1, sizeof *opened);
+    if (!opened)
+        return mk_error_memory(err, sizeof *opened);
+    opened->kind = kind;
+    if (!kind && task_file_open(&opened->file, name, skip_bad, err)) {
+        free(opened);
+        return err->code;
+    }
+    *t = opened;
     return 0;
+}
+
+int64_t task_n_skipped(const struct task *t)
+{
+    return t->file.n_skipped;
 }
 
 void task_close(struct task *t)
 {
+    if (!t)
+        return;
+    if (!t->kind)
+        task_file_close(&t->file);
     free(t);
 }
 
 const char *task_name(const struct task *t)
 {
-    return t->kind->name;
+    return t->kind ? t->kind->name : t->file.name;
 }
 
 const char *task_about(const struct task *t)
 {
-    return t->kind->about;
+    return t->kind ? t->kind->about : task_file_about(&t->file);
 }
 
 int task_max_level(const struct task *t)
 {
-    return t->kind->max_level;
+    return t->kind ? t->kind->max_level : 0;
 }
 
 int64_t task_count(const struct task *t, enum task_split split)
 {
-    (void)t, (void)split;
-    return -1;
+    return t->kind ? -1 : task_file_count(&t->file, split);
+}
+
+bool task_is_code(const struct task *t)
+{
+    return !t->kind && task_file_is_code(&t->file);
 }
 
 /* ---- Drawing -------------------------------------------------------------------------------- */
@@ -116,20 +142,25 @@ static int ask_of_split(const struct task_kind *k, enum task_split split, int le
                         level);
 }
 
-int task_draw(const struct task *t, enum task_split split, int level, uint64_t seed,
-              int64_t index, struct task_item *item, struct mk_error *err)
+/* The dice of a draw: apart for every task, split and level. */
+static struct dice dice_of(const struct task_kind *k, enum task_split split, int level,
+                           uint64_t seed, int64_t index)
 {
-    const struct task_kind *k = t->kind;
+    static const char *const names[] = {"train", "test", "all"};
     struct dice d = {.seed = dice_seed(seed, k->name), .sequence = (uint64_t)index};
+
+    d.seed = dice_seed(d.seed, names[split]) + (uint64_t)level;
+    return d;
+}
+
+static int draw_built_in(const struct task_kind *k, enum task_split split, int level,
+                         uint64_t seed, int64_t index, struct task_item *item,
+                         struct mk_error *err)
+{
+    struct dice d = dice_of(k, split, level, seed, index);
     struct buf question, answer;
     int rc;
 
-    *item = (struct task_item){0};
-    if (level < 0 || level > k->max_level || index < 0)
-        return mk_error_set(err, MK_EINVAL, "%s: level %d, index %" PRId64 ": levels are 0 to %d",
-                            k->name, level, index, k->max_level);
-    d.seed = dice_seed(d.seed, split == TASK_TRAIN ? "train" : split == TASK_TEST ? "test" : "all");
-    d.seed += (uint64_t)level;
     buf_init(&question, MAX_TEXT);
     buf_init(&answer, MAX_TEXT);
     rc = ask_of_split(k, split, level, &d, &question, &answer, err);
@@ -142,14 +173,67 @@ int task_draw(const struct task *t, enum task_split split, int level, uint64_t s
     return 0;
 }
 
+static char *copy_text(const char *text, int *rc)
+{
+    char *copy = text ? strdup(text) : NULL;
+
+    if (text && !copy)
+        *rc = MK_EMEMORY;
+    return copy;
+}
+
+static int draw_from_file(const struct task *t, enum task_split split, uint64_t seed,
+                          int64_t index, struct task_item *item, struct mk_error *err)
+{
+    const struct task_item *from;
+    int rc = 0;
+
+    if (!task_count(t, split))
+        return mk_error_set(err, MK_EINVAL, "%s: no question of this split", task_name(t));
+    from = &task_file_row(&t->file, split, seed, index)->item;
+    item->question = copy_text(from->question, &rc);
+    item->answer = copy_text(from->answer, &rc);
+    item->tests = copy_text(from->tests, &rc);
+    item->choices = from->n_choices ? calloc(TASK_MAX_CHOICES, sizeof *item->choices) : NULL;
+    if (from->n_choices && !item->choices)
+        rc = MK_EMEMORY;
+    for (int i = 0; !rc && i < from->n_choices; i++, item->n_choices++)
+        item->choices[i] = copy_text(from->choices[i], &rc);
+    if (!rc)
+        return 0;
+    task_item_release(item);
+    return mk_error_memory(err, strlen(from->question));
+}
+
+int task_draw(const struct task *t, enum task_split split, int level, uint64_t seed,
+              int64_t index, struct task_item *item, struct mk_error *err)
+{
+    *item = (struct task_item){.question = NULL};
+    if (level < 0 || level > task_max_level(t) || index < 0)
+        return mk_error_set(err, MK_EINVAL, "%s: level %d, index %" PRId64 ": levels are 0 to %d",
+                            task_name(t), level, index, task_max_level(t));
+    return t->kind ? draw_built_in(t->kind, split, level, seed, index, item, err)
+                   : draw_from_file(t, split, seed, index, item, err);
+}
+
 void task_item_release(struct task_item *item)
 {
     free(item->question);
     free(item->answer);
-    *item = (struct task_item){0};
+    free(item->tests);
+    for (int i = 0; i < item->n_choices; i++)
+        free(item->choices[i]);
+    free(item->choices);
+    *item = (struct task_item){.question = NULL};
 }
 
 /* ---- Checking ------------------------------------------------------------------------------- */
+
+/* Mathematics and letters of choices: the same in meaning, not in spelling. */
+static bool says_the_same(const char *reference, struct scan given)
+{
+    return scan_equals(given, reference);
+}
 
 void task_check(const struct task *t, const struct task_item *item, const char *response, size_t n,
                 struct task_verdict *v)
@@ -158,6 +242,12 @@ void task_check(const struct task *t, const struct task_item *item, const char *
     struct response r = response_read(response, n);
 
     *v = (struct task_verdict){.well_formed = r.well_formed, .has_answer = r.has_answer};
+    if (!k) {
+        v->has_answer = !scan_ended(&r.open);
+        v->correct = v->has_answer && item->answer && !item->tests &&
+                     says_the_same(item->answer, r.open);
+        return;
+    }
     if (!r.has_answer)
         return;
     if (k->accepts)
@@ -170,7 +260,11 @@ void task_check(const struct task *t, const struct task_item *item, const char *
 
 bool task_has_trace(const struct task *t, enum task_trace kind)
 {
-    return t->kind->traces & TASK_BIT(kind);
+    /* Whether a file has worked solutions shows in its first row. */
+    unsigned of_file = t->file.n && t->file.rows[0].solution ? TASK_BITS_SCRATCHPAD
+                                                             : TASK_BIT(TASK_TRACE_DIRECT);
+
+    return (t->kind ? t->kind->traces : of_file) & TASK_BIT(kind);
 }
 
 const char *task_trace_name(enum task_trace kind)
@@ -196,26 +290,47 @@ static int compose(const struct buf *thought, const struct buf *answer, const ch
     return rc ? rc : buf_append_string(out, "</answer>", err);
 }
 
+static int not_its_own(const struct task *t, const struct task_item *item, struct mk_error *err)
+{
+    return mk_error_set(err, MK_EINVAL, "%s: not one of its questions: %.100s", task_name(t),
+                        item->question);
+}
+
+/* The thought, and the answer where it is not the reference. */
+static int think(const struct task *t, const struct task_item *item, enum task_trace kind,
+                 uint64_t seed, struct buf *thought, struct buf *answer, struct mk_error *err)
+{
+    struct dice d = {.seed = dice_seed(seed, item->question), .sequence = kind};
+    struct pen p = {thought, err, 0}, a = {answer, err, 0};
+    const struct task_row *row;
+
+    if (t->kind) {
+        if (!t->kind->think(t->kind, item->question, kind, &d, &p, &a))
+            return not_its_own(t, item, err);
+        return p.rc ? p.rc : a.rc;
+    }
+    row = task_file_find(&t->file, item->question);
+    if (!row)
+        return not_its_own(t, item, err);
+    return row->solution ? buf_append_string(thought, row->solution, err) : 0;
+}
+
 int task_write_trace(const struct task *t, const struct task_item *item, enum task_trace kind,
                      uint64_t seed, struct buf *out, struct mk_error *err)
 {
-    const struct task_kind *k = t->kind;
-    struct dice d = {.seed = dice_seed(seed, item->question), .sequence = kind};
     struct buf thought, answer;
-    struct pen p = {&thought, err, 0}, a = {&answer, err, 0};
     int rc = 0;
 
     if (!task_has_trace(t, kind))
-        return mk_error_set(err, MK_EINVAL, "%s has no %s traces", k->name, task_trace_name(kind));
+        return mk_error_set(err, MK_EINVAL, "%s has no %s traces", task_name(t),
+                            task_trace_name(kind));
     if (!item->answer)
         return mk_error_set(err, MK_EINVAL, "%s: a question without a reference has no trace",
-                            k->name);
+                            task_name(t));
     buf_init(&thought, MAX_TEXT);
     buf_init(&answer, MAX_TEXT);
-    if (kind != TASK_TRACE_DIRECT && !k->think(k, item->question, kind, &d, &p, &a))
-        rc = mk_error_set(err, MK_EINVAL, "%s: not one of its questions: %.100s", k->name,
-                          item->question);
-    rc = rc ? rc : p.rc ? p.rc : a.rc;
+    if (kind != TASK_TRACE_DIRECT)
+        rc = think(t, item, kind, seed, &thought, &answer, err);
     if (!rc)
         rc = compose(&thought, &answer, item->answer, out, err);
     buf_release(&thought);

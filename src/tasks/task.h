@@ -24,8 +24,12 @@ enum task_split { TASK_TRAIN, TASK_TEST, TASK_ALL };
 /* The split of a question: TASK_TEST for one text in eight. */
 enum task_split task_split_of(const char *question);
 
+#define TASK_MAX_CHOICES 26
 struct task_item {
     char *question, *answer; /* owned; answer NULL: no reference */
+    char *tests;             /* owned; of a program: what runs behind it; else NULL */
+    char **choices;          /* owned, [n_choices]; of multiple choice: the texts of A, B, .. */
+    int n_choices;
 };
 
 struct task;
@@ -33,6 +37,10 @@ struct task;
 /* name: of a built-in ("parity"), or "KIND:FILE" of an external one ("gsm8k:PATH", "math500:PATH",
  * "humaneval:PATH", "aime:PATH", "mmlu:PATH", "jsonl:PATH"). MK_ENOTFOUND: no such task or file. */
 int  task_open(struct task **t, const char *name, struct mk_error *err);
+/* The same; skip_bad: lines that are malformed or have no reference are left out and counted, else
+ * the first one is an error that names file and line (MK_EFORMAT). */
+int  task_open_skipping(struct task **t, const char *name, bool skip_bad, struct mk_error *err);
+int64_t task_n_skipped(const struct task *t);
 void task_close(struct task *t);
 
 /* The names of the built-in tasks, easy ones first; NULL behind the last. */
@@ -58,12 +66,20 @@ void task_item_release(struct task_item *item);
 struct task_verdict {
     bool correct;     /* the answer is right, whatever the form around it */
     bool well_formed; /* tags once and in order, [<think>..</think>]<answer>..</answer>, no more */
-    bool has_answer;  /* there is something between answer tags */
+    bool has_answer;  /* there is something between answer tags; of a file's question, that or
+                         anything after the thought */
 };
 
 /* response: the model's text after the question, tags as text. Never fails, on any bytes. */
 void task_check(const struct task *t, const struct task_item *item, const char *response, size_t n,
                 struct task_verdict *v);
+
+/* Answers that are programs (humaneval) are never correct for task_check: running them is for those
+ * who were asked to (verify/code.h). This appends the program that a response stands for, to be run
+ * with item->tests behind it. */
+bool task_is_code(const struct task *t);
+int  task_program(const struct task_item *item, const char *response, size_t n, struct buf *out,
+                  struct mk_error *err);
 
 /* ---- Traces --------------------------------------------------------------------------------- */
 

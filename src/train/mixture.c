@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "train/shuffle.h"
+#include "base/shuffle.h"
 
 /* Streams of the seed, so that no two draws share a number; shuffles take 0x5f on top of theirs. */
 #define STREAM_SOURCE ((uint64_t)0x4d << 56)

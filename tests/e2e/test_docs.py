@@ -27,7 +27,8 @@ def test_every_command_is_in_the_man_page(minke):
 
 
 @pytest.mark.parametrize("command", ["pull", "list", "remove", "chat", "tokenize", "tokenizer",
-                                     "data build", "data show", "report"])
+                                     "data build", "data show", "report",
+                                     "tasks", "tasks corpus"])
 def test_every_long_option_is_in_the_man_page(minke, command):
     options = re.findall(r"--([a-z0-9-]+)", minke(*command.split(), "--help").stdout)
     text = MAN.read_text().replace("\\-", "-")

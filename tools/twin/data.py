@@ -1,4 +1,4 @@
-"""The order of data of a run of minke: its shard, the computed permutation of src/train/shuffle.c,
+"""The order of data of a run of minke: its shard, the computed permutation of src/base/shuffle.c,
 sequences of one long document."""
 
 import struct

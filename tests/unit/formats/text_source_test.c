@@ -240,6 +240,28 @@ static void bad_files_are_named_with_the_line(void **state)
     expect_error(state, "c.jsonl", &o, MK_ELIMIT, "line 1: more than 1000");
 }
 
+static void any_object_is_a_document_where_asked(void **state)
+{
+    struct text_source_options o = text_source_defaults();
+    struct text_source *s;
+    struct text_document d;
+    struct mk_error err;
+    bool more;
+    char path[256];
+
+    o.objects = o.skip_bad = true;
+    put(state, "a.txt", "{\"answer\": 5}\n[1]\n{}\n{\"answer\"\n");
+    assert_int_equal(text_source_open(&s, in(state, "a.txt", path), &o, &err), 0);
+    assert_int_equal(text_source_next(s, &d, &more, &err), 0);
+    assert_true(more && d.object && !d.text && !d.n_messages && d.line == 1);
+    assert_int_equal(text_source_next(s, &d, &more, &err), 0);
+    assert_true(more && d.object && d.line == 3);
+    assert_int_equal(text_source_next(s, &d, &more, &err), 0);
+    assert_false(more);
+    assert_int_equal(text_source_counts(s).n_bad, 2);
+    text_source_close(s);
+}
+
 static void bad_lines_are_counted_where_they_may_be(void **state)
 {
     struct text_source_options o = text_source_defaults();
@@ -269,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_lines_keep_their_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_files_are_named_with_the_line, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_lines_are_counted_where_they_may_be, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_object_is_a_document_where_asked, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

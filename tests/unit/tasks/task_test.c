@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,21 +42,68 @@ static struct task_verdict check(const struct task *t, const struct task_item *i
     return v;
 }
 
-static void splits_never_overlap_and_neither_is_empty(void **state)
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* n questions of a split, all levels in turn, sorted. */
+static char **questions_of(const struct task *t, enum task_split split, int n)
+{
+    char **q = calloc((size_t)n, sizeof *q);
+
+    for (int i = 0; i < n; i++) {
+        struct task_item item = draw(t, split, i % (task_max_level(t) + 1), 1, i);
+
+        q[i] = strdup(item.question);
+        task_item_release(&item);
+    }
+    qsort(q, (size_t)n, sizeof *q, by_text);
+    return q;
+}
+
+/* 108,000 draws, compared as text: nothing here trusts the hash. */
+static void splits_never_overlap(void **state)
+{
+    enum { N = 3000 };
+
+    (void)state;
+    for (int i = 0; task_builtin(i); i++) {
+        struct task *t = open_task(task_builtin(i));
+        char **train = questions_of(t, TASK_TRAIN, N), **test = questions_of(t, TASK_TEST, N);
+
+        for (int a = 0, b = 0; a < N && b < N;) {
+            int order = strcmp(train[a], test[b]);
+
+            if (!order)
+                fail_msg("%s: in both splits: %s", task_name(t), train[a]);
+            a += order < 0;
+            b += order > 0;
+        }
+        for (int a = 0; a < N; a++) {
+            free(train[a]);
+            free(test[a]);
+        }
+        free(train);
+        free(test);
+        task_close(t);
+    }
+}
+
+static void every_level_has_both_splits_and_nothing_but_ascii(void **state)
 {
     (void)state;
     for (int i = 0; task_builtin(i); i++) {
         struct task *t = open_task(task_builtin(i));
 
         for (int level = 0; level <= task_max_level(t); level++)
-            for (int64_t n = 0; n < 200; n++) {
-                struct task_item train = draw(t, TASK_TRAIN, level, 1, n);
-                struct task_item test = draw(t, TASK_TEST, level, 1, n);
+            for (int split = TASK_TRAIN; split <= TASK_TEST; split++) {
+                struct task_item item = draw(t, split, level, 5, 0);
 
-                assert_int_equal(task_split_of(train.question), TASK_TRAIN);
-                assert_int_equal(task_split_of(test.question), TASK_TEST);
-                task_item_release(&train);
-                task_item_release(&test);
+                assert_int_equal(task_split_of(item.question), split);
+                for (const char *c = item.question; *c; c++)
+                    assert_true(*c == '\n' || (*c >= ' ' && *c <= '~'));
+                task_item_release(&item);
             }
         task_close(t);
     }
@@ -121,6 +169,74 @@ static void every_trace_is_accepted_by_its_own_check(void **state)
     buf_release(&b);
 }
 
+/* One character of the answer replaced, left out or doubled; false: nothing but blanks changed. */
+static bool mutate(const char *answer, int n, char out[512])
+{
+    static const char letters[] = "0123456789 UDLRNyabz-x";
+    size_t length = strlen(answer), at = (size_t)n % length;
+    char with = letters[(n * 7 + 3) % (int)strlen(letters)];
+
+    assert_true(length < 500);
+    switch (n % 3) {
+    case 0:
+        memcpy(out, answer, length + 1);
+        out[at] = with;
+        break;
+    case 1:
+        memcpy(out, answer, at);
+        memcpy(out + at, answer + at + 1, length - at);
+        break;
+    default:
+        memcpy(out, answer, at + 1);
+        memcpy(out + at, answer + at, length - at + 1);
+    }
+    for (;; answer++, out++) {
+        while (*answer == ' ' || *answer == '\n')
+            answer++;
+        while (*out == ' ' || *out == '\n')
+            out++;
+        if (*answer != *out)
+            return true;
+        if (!*answer)
+            return false;
+    }
+}
+
+/* A way or an expression that was changed may still be right; everything else may not. */
+static void wrong_answers_are_refused(void **state)
+{
+    static const char *const many_answers[] = {"graph", "maze", "countdown"};
+
+    (void)state;
+    for (int i = 0; task_builtin(i); i++) {
+        struct task *t = open_task(task_builtin(i));
+        int n_accepted = 0, n_tried = 0;
+        bool many = false;
+
+        for (int j = 0; j < 3; j++)
+            many |= !strcmp(task_name(t), many_answers[j]);
+        for (int n = 0; n < 2000; n++) {
+            struct task_item item = draw(t, TASK_ALL, n % (task_max_level(t) + 1), 9, n / 12);
+            char wrong[512], response[600];
+
+            if (mutate(item.answer, n, wrong)) {
+                snprintf(response, sizeof response, "<answer>%s</answer>", wrong);
+                n_tried++;
+                if (check(t, &item, response).correct) {
+                    n_accepted++;
+                    if (!many)
+                        fail_msg("%s: %s: %s is taken for %s", task_name(t), item.question, wrong,
+                                 item.answer);
+                }
+            }
+            task_item_release(&item);
+        }
+        assert_true(n_tried > 1000);
+        assert_in_range(n_accepted, 0, many ? n_tried / 10 : 0);
+        task_close(t);
+    }
+}
+
 static void form_is_judged_apart_from_the_answer(void **state)
 {
     static const struct { const char *response; bool correct, formed, has; } cases[] = {
@@ -139,7 +255,7 @@ static void form_is_judged_apart_from_the_answer(void **state)
         {"<think>0<think>1</think><answer>1</answer>", true, false, true},
         {"<think>0111<answer>1</answer>", true, false, true},
         {"<answer>01</answer>", false, true, true}};
-    struct task_item item = {(char[]){"parity 0100"}, (char[]){"1"}};
+    struct task_item item = {.question = (char[]){"parity 0100"}, .answer = (char[]){"1"}};
     struct task *t = open_task("parity");
 
     (void)state;
@@ -157,8 +273,8 @@ static void form_is_judged_apart_from_the_answer(void **state)
 /* Worked by hand: the running parities of 0110 1 are 0 1 0 0 1. */
 static void scratchpads_are_the_running_values(void **state)
 {
-    struct task_item parity = {(char[]){"parity 01101"}, (char[]){"1"}};
-    struct task_item sum = {(char[]){"sum mod 10 of 4829"}, (char[]){"3"}};
+    struct task_item parity = {.question = (char[]){"parity 01101"}, .answer = (char[]){"1"}};
+    struct task_item sum = {.question = (char[]){"sum mod 10 of 4829"}, .answer = (char[]){"3"}};
     struct task *p = open_task("parity"), *s = open_task("digit-sum");
     struct mk_error err;
     struct buf b;
@@ -177,7 +293,8 @@ static void scratchpads_are_the_running_values(void **state)
 
 static void mistakes_of_the_caller_are_told(void **state)
 {
-    struct task_item other = {(char[]){"parity of what"}, (char[]){"1"}}, item;
+    struct task_item other = {.question = (char[]){"parity of what"}, .answer = (char[]){"1"}};
+    struct task_item item;
     struct task *t = open_task("parity"), *none;
     struct mk_error err;
     struct buf b;
@@ -198,9 +315,11 @@ static void mistakes_of_the_caller_are_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_never_overlap_and_neither_is_empty),
+        cmocka_unit_test(splits_never_overlap),
+        cmocka_unit_test(every_level_has_both_splits_and_nothing_but_ascii),
         cmocka_unit_test(a_question_follows_from_its_key_alone),
         cmocka_unit_test(every_trace_is_accepted_by_its_own_check),
+        cmocka_unit_test(wrong_answers_are_refused),
         cmocka_unit_test(form_is_judged_apart_from_the_answer),
         cmocka_unit_test(scratchpads_are_the_running_values),
         cmocka_unit_test(mistakes_of_the_caller_are_told)};

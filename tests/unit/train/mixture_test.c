@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "train/mixture.h"
-#include "train/shuffle.h"
+#include "base/shuffle.h"
 
 static void a_shuffle_is_a_permutation_of_any_size(void **state)
 {

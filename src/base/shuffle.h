@@ -3,8 +3,8 @@
  *
  * A Feistel network over the least even number of bits that holds n, its rounds keyed by Philox;
  * what falls outside 0..n-1 is sent through again (Black and Rogaway 2002, cycle walking). */
-#ifndef MK_TRAIN_SHUFFLE_H
-#define MK_TRAIN_SHUFFLE_H
+#ifndef MK_BASE_SHUFFLE_H
+#define MK_BASE_SHUFFLE_H
 
 #include <stdint.h>
 

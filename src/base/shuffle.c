@@ -1,5 +1,5 @@
 /* shuffle.c: a permutation that is computed. */
-#include "train/shuffle.h"
+#include "base/shuffle.h"
 
 #include "base/rng.h"
 
