@@ -196,6 +196,13 @@ static void balance_losses_are_those_of_the_reports(void **state)
                    MK_MLA_EXPANDED, 1 << 30);
 }
 
+static void dropped_choices_give_and_get_no_gradient(void **state)
+{
+    (void)state;
+    check_case(&(struct golden_case){"v2-groups", "gradients_capacity.txt", false, false, true},
+               MK_MLA_EXPANDED, 1 << 30);
+}
+
 /* ---- Bits ----------------------------------------------------------------------------------- */
 
 #define N_SEQS 32
@@ -433,6 +440,7 @@ int main(void)
         cmocka_unit_test(absorbed_attention_has_the_same_gradients),
         cmocka_unit_test(multi_token_prediction_reaches_every_weight),
         cmocka_unit_test(balance_losses_are_those_of_the_reports),
+        cmocka_unit_test(dropped_choices_give_and_get_no_gradient),
         cmocka_unit_test(gradients_are_the_same_bits_however_a_step_is_cut),
         cmocka_unit_test(losses_of_a_forward_pass_are_those_of_training),
         cmocka_unit_test(frozen_weights_have_no_gradient_and_change_no_other),
