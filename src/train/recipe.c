@@ -12,6 +12,7 @@
 #include <cyaml/cyaml.h>
 
 #include "base/map_file.h"
+#include "tokenizer/unicode.h"
 
 #define MAX_RECIPE_BYTES ((size_t)1 << 20)
 #define MAX_KEYS 128
@@ -522,21 +523,35 @@ void recipe_release(struct recipe *r)
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* In double quotes, with what YAML escapes there. */
+/* What YAML lets stand as it is (YAML 1.1, 5.1); the rest is escaped. */
+static bool is_printable(uint32_t c)
+{
+    return (c >= 0x20 && c < 0x7f) || c == 0x85 || (c >= 0xa0 && c < 0xd800) ||
+           (c >= 0xe000 && c < 0xfffe && c != 0xfeff) || c >= 0x10000;
+}
+
+/* In double quotes. A byte that is no UTF-8, which --set may bring, is written as the character of
+ * its number. */
 static int put_quoted(struct buf *b, const char *text, struct mk_error *err)
 {
-    if (buf_append_string(b, "\"", err))
-        return err->code;
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        int code = c == '"' || c == '\\' ? buf_printf(b, err, "\\%c", c)
-                   : c < 32              ? buf_printf(b, err, "\\x%02X", c)
-                                         : buf_append(b, text, 1, err);
+    size_t left = strlen(text);
+    int code = buf_append_string(b, "\"", err);
 
-        if (code)
-            return code;
+    while (left && !code) {
+        struct utf8_char c = utf8_at((const unsigned char *)text, left);
+
+        if (c.code == '"' || c.code == '\\')
+            code = buf_printf(b, err, "\\%c", (int)c.code);
+        else if (c.n == 1 && (unsigned char)*text >= 0x80)
+            code = buf_printf(b, err, "\\x%02X", (unsigned char)*text);
+        else if (!is_printable(c.code))
+            code = buf_printf(b, err, "\\u%04X", (unsigned)c.code);
+        else
+            code = buf_append(b, text, (size_t)c.n, err);
+        text += c.n;
+        left -= (size_t)c.n;
     }
-    return buf_append_string(b, "\"", err);
+    return code ? code : buf_append_string(b, "\"", err);
 }
 
 static int put_value(struct buf *b, const struct recipe *r, const struct recipe_key *k,

@@ -179,6 +179,33 @@ static void a_written_recipe_reads_back_to_itself(void **state)
     recipe_release(&again);
 }
 
+/* Found by fuzzing: a control character beyond ASCII was written raw, which YAML forbids. */
+static void text_that_yaml_forbids_is_escaped(void **state)
+{
+    static const char *const values[] = {"a\x7f\x1b", "\xc2\x81", "\xef\xbb\xbf", "\xef\xbf\xbe",
+                                         "\xe2\x82\xac \xf0\x9f\x90\xb3"};
+    struct recipe r, again;
+    struct mk_error err;
+    struct buf b;
+    char set[64];
+
+    (void)state;
+    for (size_t i = 0; i <= sizeof values / sizeof *values; i++) {
+        bool utf8 = i < sizeof values / sizeof *values;
+
+        snprintf(set, sizeof set, "sample.prompt=%s", utf8 ? values[i] : "\xff");
+        good(&r, MINIMAL, set);
+        buf_init(&b, 1 << 20);
+        assert_int_equal(recipe_write(&r, &b, &err), 0);
+        if (recipe_parse(&again, b.data, b.n, "w.yaml", NULL, 0, &err))
+            fail_msg("%s in\n%.*s", err.text, (int)b.n, b.data);
+        assert_string_equal(again.sample.prompt, utf8 ? values[i] : "\xc3\xbf");
+        recipe_release(&again);
+        recipe_release(&r);
+        buf_release(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +217,7 @@ int main(void)
         cmocka_unit_test(set_is_checked_like_the_file),
         cmocka_unit_test(a_recipe_without_model_or_text_is_refused),
         cmocka_unit_test(broken_yaml_is_one_line_with_its_place),
+        cmocka_unit_test(text_that_yaml_forbids_is_escaped),
         cmocka_unit_test(a_written_recipe_reads_back_to_itself),
     };
 
