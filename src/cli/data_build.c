@@ -48,8 +48,8 @@ static void list_dropped(struct dropped list[N_DROPPED], const struct data_build
     list[n++] = (struct dropped){"near copy", r->dedup.n_near, r->dedup.near_bytes};
 }
 
-static int print_json(const struct data_build_report *r, const char *dir, const char *name,
-                      struct mk_error *err)
+int data_report_json(const struct data_build_report *r, const char *dir, const char *name,
+                     struct mk_error *err)
 {
     struct dropped list[N_DROPPED];
     json_t *dropped = json_object(), *shards = json_array(), *all;
@@ -79,7 +79,7 @@ static int print_json(const struct data_build_report *r, const char *dir, const 
     return 0;
 }
 
-static void print_dropped(const struct data_build_report *r)
+static void print_dropped(FILE *out, const struct data_build_report *r)
 {
     struct dropped list[N_DROPPED];
     double n_read = r->read.n_documents > 0 ? (double)r->read.n_documents : 1;
@@ -90,13 +90,13 @@ static void print_dropped(const struct data_build_report *r)
         if (!list[i].n)
             continue;
         progress_bytes(bytes, (uint64_t)list[i].n_bytes);
-        printf("dropped  %10lld  %-18s %5.1f %%  %8s\n", (long long)list[i].n, list[i].why,
-               100 * (double)list[i].n / n_read, bytes);
+        fprintf(out, "dropped  %10lld  %-18s %5.1f %%  %8s\n", (long long)list[i].n, list[i].why,
+                100 * (double)list[i].n / n_read, bytes);
     }
     if (r->read.n_bad)
-        printf("skipped  %10lld  lines that cannot be read\n", (long long)r->read.n_bad);
+        fprintf(out, "skipped  %10lld  lines that cannot be read\n", (long long)r->read.n_bad);
     if (r->read.n_empty)
-        printf("skipped  %10lld  empty documents\n", (long long)r->read.n_empty);
+        fprintf(out, "skipped  %10lld  empty documents\n", (long long)r->read.n_empty);
 }
 
 /* The error of an empty result names the reason that dropped most. */
@@ -115,17 +115,19 @@ static int nothing_left(const struct data_build_report *r, const char *path, str
                         (long long)r->read.n_documents, (long long)most.n, most.why);
 }
 
-static void print_report(const struct data_build_report *r, const char *dir, const char *name)
+void data_report_print(FILE *out, const struct data_build_report *r, const char *dir,
+                       const char *name)
 {
     char bytes[16];
 
     progress_bytes(bytes, (uint64_t)r->read.n_bytes);
-    printf("read     %10lld  documents of %lld file%s  %s\n", (long long)r->read.n_documents,
-           (long long)r->read.n_files, r->read.n_files == 1 ? "" : "s", bytes);
-    print_dropped(r);
-    printf("wrote    %10lld  documents\n", (long long)r->n_documents);
-    printf("         %10lld  tokens in %d shard%s: %s/%s-00000.tokens%s\n", (long long)r->n_tokens,
-           r->n_shards, r->n_shards == 1 ? "" : "s", dir, name, r->n_shards > 1 ? " and on" : "");
+    fprintf(out, "read     %10lld  documents of %lld file%s  %s\n", (long long)r->read.n_documents,
+            (long long)r->read.n_files, r->read.n_files == 1 ? "" : "s", bytes);
+    print_dropped(out, r);
+    fprintf(out, "wrote    %10lld  documents\n", (long long)r->n_documents);
+    fprintf(out, "         %10lld  tokens in %d shard%s: %s/%s-00000.tokens%s\n",
+            (long long)r->n_tokens, r->n_shards, r->n_shards == 1 ? "" : "s", dir, name,
+            r->n_shards > 1 ? " and on" : "");
 }
 
 /* ---- Building -------------------------------------------------------------------------------- */
@@ -225,9 +227,9 @@ static int build(struct builder *b, const struct tokenizer *t, const char *const
     if (r.n_tokens == 0)
         return nothing_left(&r, paths[0], err);
     if (b->json)
-        rc = print_json(&r, b->out, b->name, err);
+        rc = data_report_json(&r, b->out, b->name, err);
     else if (!b->quiet)
-        print_report(&r, b->out, b->name);
+        data_report_print(stdout, &r, b->out, b->name);
     return rc;
 }
 
@@ -250,13 +252,34 @@ static int run(struct builder *b, char **paths, int n_paths, struct mk_error *er
     return rc;
 }
 
+/* A recipe says itself where texts, vocabulary and shards are. */
+static bool is_recipe(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+
+    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+static int from_recipe(const struct builder *b, const struct cli_list *sets, const char *path)
+{
+    const struct data_recipe d = {sets, b->threads, b->json, b->quiet};
+    struct mk_error err = {0};
+
+    if (b->tokenizer || b->out || b->name)
+        return cli_usage("data build",
+                         "%s is a recipe: it says what --tokenizer, --out and --name would", path);
+    return data_build_recipe(&d, path, &err) ? cli_fail(&err) : 0;
+}
+
 int data_build_command(int argc, char **argv)
 {
+    struct cli_list sets = {0};
     struct builder b = {.threshold = 0.8f, .seed = 1, .shard_tokens = (uint64_t)1 << 27};
     const struct cli_option options[] = {
         {"tokenizer", 't', CLI_STRING, &b.tokenizer, "MODEL",
          "a folder with tokenizer.json, a .gguf file, a name of the store", 0, 0, NULL},
         {"out", 'o', CLI_STRING, &b.out, "DIR", "the folder for the shards", 0, 0, NULL},
+        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over a recipe", 0, 0, NULL},
         {"name", 0, CLI_STRING, &b.name, "NAME", "of the source (the first PATH's)", 0, 0, NULL},
         {"field", 0, CLI_STRING, &b.field, "NAME", "of JSONL objects, with the text (text)", 0, 0,
          NULL},
@@ -278,10 +301,11 @@ int data_build_command(int argc, char **argv)
         {"quiet", 'q', CLI_FLAG, &b.quiet, NULL, "no progress, no report", 0, 0, NULL},
         {0}};
     const struct cli_syntax syntax = {
-        "data build", "PATH...",
+        "data build", "PATH...|RECIPE.yaml",
         "Tokenises texts into shards that minke train maps, without copies and what is hardly\n"
         "text, and reports what was dropped and why. PATH is text, .jsonl, .gz or .zst of\n"
-        "either, or a folder. The shards do not depend on the number of threads.\n\n"
+        "either, or a folder. The shards do not depend on the number of threads.\n"
+        "A recipe's vocabulary and shards go where its run will find them.\n\n"
         "example: minke data build -t smollm2 -o data corpus/",
         1, 1 << 20, options};
     struct mk_error err = {0};
@@ -289,6 +313,8 @@ int data_build_command(int argc, char **argv)
 
     if (rc != CLI_RUN)
         return rc;
+    if (n_args == 1 && is_recipe(argv[1]))
+        return from_recipe(&b, &sets, argv[1]);
     if (!b.tokenizer || !b.out)
         return cli_usage("data build", "--%s is missing", b.tokenizer ? "out" : "tokenizer");
     if (b.shard_tokens < 1 || b.shard_tokens > (uint64_t)TOKEN_SHARD_MAX_TOKENS)

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/data.h"
 #include "cli/train_run.h"
 
 static void tell(void *user, const char *text)
@@ -30,25 +31,46 @@ static int split_path(const char *path, char base[RUN_PATH], char name[RUN_PATH]
     return 0;
 }
 
+static void built(void *user, const char *name, const struct data_build_report *r)
+{
+    const struct train_run *run = user;
+    char dir[RUN_PATH + 300];
+
+    snprintf(dir, sizeof dir, "%s/data/%s", run->path, name);
+    if (!run->quiet)
+        data_report_print(stderr, r, dir, name);
+}
+
+int train_read_recipe(struct recipe *r, const char *path, const struct cli_list *sets,
+                      char base[RUN_PATH], char run[RUN_PATH], struct mk_error *err)
+{
+    char name[RUN_PATH];
+
+    if (split_path(path, base, name, err) || recipe_read(r, path, sets->items, sets->n, err))
+        return err->code;
+    if (snprintf(run, RUN_PATH, *r->out ? "%s" : "runs/%s", *r->out ? r->out : name) < RUN_PATH)
+        return 0;
+    mk_error_set(err, MK_ELIMIT, "%s: the path is too long", r->out);
+    recipe_release(r);
+    return err->code;
+}
+
 static int train(struct train_run *run, const char *path, const struct cli_list *sets,
                  struct mk_error *err)
 {
-    char base[RUN_PATH], name[RUN_PATH];
+    char base[RUN_PATH];
     struct recipe recipe;
     int code;
 
-    if (split_path(path, base, name, err) || recipe_read(&recipe, path, sets->items, sets->n, err))
+    if (train_read_recipe(&recipe, path, sets, base, run->path, err))
         return err->code;
     run->recipe = &recipe;
     run->base = base;
     run->data.say = tell;
+    run->data.built = built;
     run->data.user = run;
     run->terminal = isatty(STDERR_FILENO);
-    if (snprintf(run->path, sizeof run->path, *recipe.out ? "%s" : "runs/%s",
-                 *recipe.out ? recipe.out : name) >= (int)sizeof run->folder)
-        code = mk_error_set(err, MK_ELIMIT, "%s: the path is too long", recipe.out);
-    else
-        code = train_run(run, err);
+    code = train_run(run, err);
     if (!code)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
     recipe_release(&recipe);

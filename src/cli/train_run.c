@@ -30,15 +30,16 @@ static void catch_interrupts(void)
 
 /* ---- The folder ----------------------------------------------------------------------------- */
 
-static int open_folder(struct train_run *run, struct mk_error *err)
+int train_open_folder(struct run_folder *f, const struct recipe *r, const char *run,
+                      const char *command, bool resume, struct mk_error *err)
 {
     struct buf recipe;
     int code;
 
     buf_init(&recipe, (size_t)1 << 22);
-    code = recipe_write(run->recipe, &recipe, err);
+    code = recipe_write(r, &recipe, err);
     if (!code)
-        code = run_folder_open(&run->folder, run->path, "minke train", run->resume, &recipe, err);
+        code = run_folder_open(f, run, command, resume, &recipe, err);
     buf_release(&recipe);
     return code;
 }
@@ -187,13 +188,22 @@ static int loop(struct train_run *run, struct mk_error *err)
     return 0;
 }
 
-static int open_run(struct train_run *run, struct mk_error *err)
+/* A damaged checkpoint is not the end of a run: an earlier one may be there. */
+static int say_earlier(const struct train_run *run, const char *from, struct mk_error *err)
+{
+    int64_t before = run_folder_before(&run->folder);
+
+    if (!before || !strstr(err->text, from))
+        return err->code;
+    return mk_error_wrap(err, "remove %s to go on after step %" PRId64, from, before);
+}
+
+static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error *err)
 {
     struct trainer_options o = trainer_options_of(run->recipe);
-    char from[RUN_PATH];
     bool resume;
 
-    if (open_folder(run, err) ||
+    if (train_open_folder(&run->folder, run->recipe, run->path, "minke train", run->resume, err) ||
         run_folder_checkpoint(&run->folder, from, run->folder.step, err) ||
         compute_init(&run->compute, run->cpu, (int)run->recipe->threads, err))
         return err->code;
@@ -214,10 +224,13 @@ static int open_run(struct train_run *run, struct mk_error *err)
 
 int train_run(struct train_run *run, struct mk_error *err)
 {
+    char from[RUN_PATH]; /* the checkpoint that the run goes on from */
     int code;
 
     run->folder.lock = -1;
-    code = open_run(run, err);
+    code = open_run(run, from, err);
+    if (code && run->folder.step > 0)
+        say_earlier(run, from, err);
     if (!code) {
         catch_interrupts();
         code = loop(run, err);

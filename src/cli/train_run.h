@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cli/cli.h"
 #include "kernels/kernels.h"
 #include "runs/run_folder.h"
 #include "train/prepare.h"
@@ -36,6 +37,13 @@ int train_run(struct train_run *run, struct mk_error *err);
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
+/* With base, the recipe's folder, and run, that of its run: what it names, or runs/ and its own
+ * name. */
+int train_read_recipe(struct recipe *r, const char *path, const struct cli_list *sets,
+                      char base[RUN_PATH], char run[RUN_PATH], struct mk_error *err);
+/* run_folder_open with the recipe as it was resolved. */
+int train_open_folder(struct run_folder *f, const struct recipe *r, const char *run,
+                      const char *command, bool resume, struct mk_error *err);
 /* Refuses what cannot fit before memory is taken for it. */
 int train_check_memory(struct train_run *run, const struct trainer_options *o,
                        struct mk_error *err);

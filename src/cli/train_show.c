@@ -73,6 +73,14 @@ void train_show(struct train_run *run, const struct step_report *r, bool last)
 
 /* ---- The end -------------------------------------------------------------------------------- */
 
+static void print_loss(const struct mixture_counter *c)
+{
+    if (c->n_loss)
+        fprintf(stderr, "%9.4f  ", c->loss_sum / (double)c->n_loss);
+    else
+        fprintf(stderr, "%9s  ", "-");
+}
+
 void train_finish(const struct train_run *run)
 {
     const struct mixture *m = corpus_mixture(run->data.train);
@@ -82,14 +90,10 @@ void train_finish(const struct train_run *run)
         return;
     fprintf(stderr, "%12s  %7s  %9s  %9s  source\n", "tokens", "epochs", "mean loss", "valid");
     for (int i = 0; i < m->n_sources; i++) {
-        const struct mixture_counter *valid = &run->valid.sources[i];
-
-        fprintf(stderr, "%12" PRId64 "  %7.2f  %9.4f  ", m->state.sources[i].n_tokens,
-                mixture_epochs(m, i), mixture_loss(m, i));
-        if (valid->n_loss)
-            fprintf(stderr, "%9.4f  ", valid->loss_sum / (double)valid->n_loss);
-        else
-            fprintf(stderr, "%9s  ", "-");
+        fprintf(stderr, "%12" PRId64 "  %7.2f  ", m->state.sources[i].n_tokens,
+                mixture_epochs(m, i));
+        print_loss(&m->state.sources[i]);
+        print_loss(&run->valid.sources[i]);
         safe_text_print(stderr, m->sources[i].name);
         fputc('\n', stderr);
     }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/map_file.h"
 
 int run_folder_path(const struct run_folder *f, char out[RUN_PATH], const char *name,
@@ -57,15 +58,15 @@ static int64_t step_of(const char *name)
     return *end ? -1 : n;
 }
 
-/* The last checkpoint that is whole; -1: none. */
-static int64_t last_checkpoint(const char *dir)
+/* The last checkpoint that is whole, of a step below `end`; -1: none. */
+static int64_t last_checkpoint(const char *dir, int64_t end)
 {
     DIR *d = opendir(dir);
     struct dirent *e;
     int64_t last = -1;
 
     while (d && (e = readdir(d)))
-        if (step_of(e->d_name) > last)
+        if (step_of(e->d_name) > last && step_of(e->d_name) < end)
             last = step_of(e->d_name);
     if (d)
         closedir(d);
@@ -75,17 +76,21 @@ static int64_t last_checkpoint(const char *dir)
 static void remove_checkpoint(const char *dir, int64_t step)
 {
     char path[RUN_PATH + 32];
-    DIR *d;
-    struct dirent *e;
 
     snprintf(path, sizeof path, "%s/step-%06" PRId64, dir, step);
-    d = opendir(path);
-    while (d && (e = readdir(d)))
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(d), e->d_name, 0);
-    if (d)
-        closedir(d);
-    rmdir(path);
+    folder_remove(path);
+}
+
+int64_t run_folder_before(const struct run_folder *f)
+{
+    char dir[RUN_PATH];
+    struct mk_error err;
+    int64_t step;
+
+    if (run_folder_path(f, dir, "checkpoints", &err))
+        return 0;
+    step = last_checkpoint(dir, f->step);
+    return step > 0 ? step : 0;
 }
 
 void run_folder_prune(const struct run_folder *f, int64_t keep)
@@ -172,7 +177,7 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
                             f->path);
     if (make_folders(checkpoints, err) || make_folders(samples, err) || lock(f, command, err))
         return err->code;
-    last = f->resume ? last_checkpoint(checkpoints) : -1;
+    last = f->resume ? last_checkpoint(checkpoints, INT64_MAX) : -1;
     f->step = last > 0 ? last : 0;
     return last < 0 ? write_recipe(f, recipe, err) : 0;
 }

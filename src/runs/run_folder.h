@@ -40,6 +40,8 @@ int run_folder_path(const struct run_folder *f, char out[RUN_PATH], const char *
 /* RUN/checkpoints/step-N */
 int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_t step,
                           struct mk_error *err);
+/* The step of the last whole checkpoint before f->step; 0: there is none. */
+int64_t run_folder_before(const struct run_folder *f);
 /* Metrics are on the disk: before a checkpoint is written. */
 int run_folder_sync(struct run_folder *f, struct mk_error *err);
 /* Removes the oldest checkpoints until `keep` are left. */

@@ -1,7 +1,6 @@
 /* checkpoint.c: writes beside, syncs, renames; reads with every number checked. */
 #include "train/checkpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "base/folder.h"
 #include "formats/safetensors.h"
 
 #define MAX_STATE_BYTES ((size_t)1 << 20)
@@ -27,10 +27,14 @@ static json_t *outlier_json(const struct outlier *o)
                      o->variance);
 }
 
-static json_t *counter_json(const struct mixture_counter *c)
+/* Name and sequences are there to be compared: a run goes on with the data that it had. */
+static json_t *source_json(const struct mixture *m, int i)
 {
-    return json_pack("{s:I, s:I, s:I, s:f}", "drawn", (json_int_t)c->n_drawn, "tokens",
-                     (json_int_t)c->n_tokens, "targets", (json_int_t)c->n_loss, "loss",
+    const struct mixture_counter *c = &m->state.sources[i];
+
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "name", m->sources[i].name, "sequences",
+                     (json_int_t)m->sources[i].n_sequences, "drawn", (json_int_t)c->n_drawn,
+                     "tokens", (json_int_t)c->n_tokens, "targets", (json_int_t)c->n_loss, "loss",
                      c->loss_sum);
 }
 
@@ -40,7 +44,7 @@ static char *state_json(const struct trainer *t, const struct mixture *m)
     char *text;
 
     for (int i = 0; i < m->n_sources; i++)
-        json_array_append_new(sources, counter_json(&m->state.sources[i]));
+        json_array_append_new(sources, source_json(m, i));
     root = json_pack("{s:i, s:I, s:I, s:I, s:I, s:o, s:o, s:{s:I, s:I, s:o}}", "version", VERSION,
                      "step", (json_int_t)t->state.step, "tokens", (json_int_t)t->state.tokens,
                      "skipped", (json_int_t)t->state.n_skipped, "optimizer_steps",
@@ -113,9 +117,34 @@ static int get_all(const json_t *root, struct trainer_state *s, struct mixture_s
     return get_sources(json_object_get(data, "sources"), m, n_sources);
 }
 
-int checkpoint_parse_state(const char *json, size_t n, const char *path, struct trainer_state *s,
-                           struct mixture_state *m, int n_sources, int64_t *optimizer_steps,
-                           struct mk_error *err)
+/* The data of before: places in it mean nothing in other data. */
+static int check_sources(const json_t *root, const struct mixture *m, const char *path,
+                         struct mk_error *err)
+{
+    const json_t *list = json_object_get(json_object_get(root, "data"), "sources");
+
+    for (int i = 0; i < m->n_sources; i++) {
+        const json_t *v = json_array_get(list, (size_t)i), *n = json_object_get(v, "sequences");
+        const char *name = json_string_value(json_object_get(v, "name"));
+
+        if (name && strcmp(name, m->sources[i].name))
+            return mk_error_set(err, MK_EINVAL,
+                                "%s: source %d was '%.60s' and is '%.60s' now: a run goes on with "
+                                "the data that it began with",
+                                path, i + 1, name, m->sources[i].name);
+        if (json_is_integer(n) && json_integer_value(n) != m->sources[i].n_sequences)
+            return mk_error_set(err, MK_EINVAL,
+                                "%s: source '%.60s' had %lld sequences and has %lld now: a run "
+                                "goes on with the data that it began with",
+                                path, m->sources[i].name, (long long)json_integer_value(n),
+                                (long long)m->sources[i].n_sequences);
+    }
+    return 0;
+}
+
+int checkpoint_parse_state(const char *json, size_t n, const char *path,
+                           const struct mixture *data, struct trainer_state *s,
+                           struct mixture_state *m, int64_t *optimizer_steps, struct mk_error *err)
 {
     json_error_t at;
     json_t *root = json_loadb(json, n, JSON_REJECT_DUPLICATES, &at);
@@ -125,11 +154,13 @@ int checkpoint_parse_state(const char *json, size_t n, const char *path, struct 
     *m = (struct mixture_state){0};
     if (!root)
         return mk_error_set(err, MK_EFORMAT, "%s: line %d: %s", path, at.line, at.text);
-    if (get_all(root, s, m, n_sources, optimizer_steps))
+    if (get_all(root, s, m, data->n_sources, optimizer_steps))
         code = mk_error_set(err, MK_EFORMAT,
                             "%s: not the state of a run with %d sources of data: take a checkpoint "
                             "of this recipe",
-                            path, n_sources);
+                            path, data->n_sources);
+    else
+        code = check_sources(root, data, path, err);
     json_decref(root);
     return code;
 }
@@ -301,20 +332,6 @@ static int write_state(const struct trainer *t, struct corpus *corpus, const cha
     return code;
 }
 
-/* Files only; for a folder that was not finished. */
-static void remove_folder(const char *dir)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-
-    while (d && (e = readdir(d)))
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(d), e->d_name, 0);
-    if (d)
-        closedir(d);
-    rmdir(dir);
-}
-
 /* The name of a folder is on the disk when its parent is. */
 static void sync_folder(const char *path)
 {
@@ -350,7 +367,7 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
 
     if (snprintf(part, sizeof part, "%s.part", dir) >= (int)sizeof part)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", dir);
-    remove_folder(part);
+    folder_remove(part);
     if (mkdir(part, 0777))
         return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
     if (!(code = write_weights(t->params, part, err)) && !(code = write_optimizer(t, part, err)) &&
@@ -359,7 +376,7 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
         !(code = write_config(&t->params->arch, part, err)))
         code = finish(part, dir, err);
     if (code)
-        remove_folder(part);
+        folder_remove(part);
     return code;
 }
 
@@ -380,8 +397,8 @@ int checkpoint_read_state(const char *dir, struct trainer *t, struct corpus *cor
     snprintf(path, sizeof path, "%s/state.json", dir);
     code = m.bytes > MAX_STATE_BYTES
                ? mk_error_set(err, MK_EFORMAT, "%s: too large for the state of a run", path)
-               : checkpoint_parse_state((const char *)m.data, m.bytes, path, &state, &place,
-                                        mixture->n_sources, &steps, err);
+               : checkpoint_parse_state((const char *)m.data, m.bytes, path, mixture, &state,
+                                        &place, &steps, err);
     map_file_close(&m);
     if (code)
         return code;

@@ -16,9 +16,10 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
  * trainer_init. The options must be those of the run. */
 int checkpoint_read_state(const char *dir, struct trainer *t, struct corpus *corpus,
                           struct mk_error *err);
-/* The text of state.json; for the fuzzer too. */
-int checkpoint_parse_state(const char *json, size_t n, const char *path, struct trainer_state *s,
-                           struct mixture_state *m, int n_sources, int64_t *optimizer_steps,
-                           struct mk_error *err);
+/* The text of state.json; for the fuzzer too. data: the sources that the run has now; MK_EINVAL
+ * when it had others. */
+int checkpoint_parse_state(const char *json, size_t n, const char *path,
+                           const struct mixture *data, struct trainer_state *s,
+                           struct mixture_state *m, int64_t *optimizer_steps, struct mk_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/folder.h"
 #include "base/map_file.h"
 #include "tokenizer/bpe_train.h"
 
@@ -69,19 +70,25 @@ static int read_model(struct job *j, const char *path, struct mk_error *err)
 }
 
 /* config.json alone, of any name. */
-static int new_model(struct job *j, struct mk_error *err)
+static int read_config(struct job *j, struct arch *a, struct mk_error *err)
 {
     char path[PATH];
     struct map_file m;
-    struct arch a;
     int code;
 
     if (join(path, j->base, j->r->model.config, err) || map_file_open(&m, path, err))
         return err->code;
-    code = arch_from_hf_text(&a, path, (const char *)m.data, m.bytes, err);
+    code = arch_from_hf_text(a, path, (const char *)m.data, m.bytes, err);
     map_file_close(&m);
-    if (code)
-        return code;
+    return code;
+}
+
+static int new_model(struct job *j, struct mk_error *err)
+{
+    struct arch a;
+
+    if (read_config(j, &a, err))
+        return err->code;
     if (j->r->model.mtp_weight == 0)
         a.n_mtp = 0;
     if (params_init(&j->p->params, &a, err))
@@ -280,8 +287,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Names that begin with `prefix`; "" takes all. */
-static int list_shards(struct shards *s, const char *dir, const char *prefix, struct mk_error *err)
+static int list_shards(struct shards *s, const char *dir, struct mk_error *err)
 {
     DIR *d = opendir(dir);
     struct dirent *e;
@@ -289,9 +295,12 @@ static int list_shards(struct shards *s, const char *dir, const char *prefix, st
     while (d && (e = readdir(d))) {
         char path[PATH + 300];
 
-        if (!ends_with(e->d_name, ".tokens") || strncmp(e->d_name, prefix, strlen(prefix)) ||
-            s->n == MAX_SHARDS)
+        if (!ends_with(e->d_name, ".tokens"))
             continue;
+        if (s->n == MAX_SHARDS) {
+            closedir(d);
+            return mk_error_set(err, MK_ELIMIT, "%s: more than %d shards", dir, MAX_SHARDS);
+        }
         snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
         s->paths[s->n] = strdup(path);
         if (!s->paths[s->n++]) {
@@ -313,26 +322,11 @@ static void shards_release(struct shards *s)
     s->n = 0;
 }
 
-static void tell_dropped(struct job *j, const struct recipe_source *s,
-                         const struct data_build_report *r)
-{
-    char text[200];
-
-    for (int q = QUALITY_KEEP + 1; q < QUALITY_N; q++) {
-        if (!r->quality.n[q])
-            continue;
-        snprintf(text, sizeof text, "dropped %lld documents, %s,", (long long)r->quality.n[q],
-                 quality_name((enum quality)q));
-        say(j, text, s->name);
-    }
-}
-
-static int build(struct job *j, const struct recipe_source *s, const char *path, const char *dir,
-                 struct mk_error *err)
+static int tokenise(struct job *j, const struct recipe_source *s, const char *path,
+                    const char *dir, struct mk_error *err)
 {
     struct data_build_options o = data_build_defaults(j->p->vocabulary);
     struct data_build_report report;
-    char text[300];
 
     o.name = s->name;
     o.paths = &path;
@@ -345,7 +339,7 @@ static int build(struct job *j, const struct recipe_source *s, const char *path,
     o.fim_rate = j->r->data.fim;
     o.seed = (uint64_t)j->r->seed;
     say(j, "tokenising", path);
-    if (make_folder(dir, err) || data_build(j->p->vocabulary, &o, j->ex, dir, &report, err))
+    if (data_build(j->p->vocabulary, &o, j->ex, dir, &report, err))
         return err->code;
     if (report.n_tokens < 1)
         return mk_error_set(err, MK_EINVAL,
@@ -353,17 +347,36 @@ static int build(struct job *j, const struct recipe_source *s, const char *path,
                             "not UTF-8",
                             s->name, path, (long long)report.read.n_documents,
                             (long long)report.quality.n[QUALITY_NOT_UTF8]);
-    tell_dropped(j, s, &report);
-    snprintf(text, sizeof text, "%lld tokens of %lld documents,", (long long)report.n_tokens,
-             (long long)report.n_documents);
-    say(j, text, s->name);
+    if (j->p->built)
+        j->p->built(j->p->user, s->name, &report);
+    return 0;
+}
+
+/* All shards of a source or none: a run that was killed in the middle must not go on with half of
+ * its text. */
+static int build(struct job *j, const struct recipe_source *s, const char *path, const char *dir,
+                 struct mk_error *err)
+{
+    char data[PATH + 16], part[PATH + 32];
+
+    snprintf(data, sizeof data, "%s/data", j->run);
+    snprintf(part, sizeof part, "%s/.part", data);
+    folder_remove(part);
+    if (make_folder(data, err) || make_folder(part, err))
+        return err->code;
+    if (tokenise(j, s, path, part, err)) {
+        folder_remove(part);
+        return err->code;
+    }
+    if (rename(part, dir))
+        return mk_error_set(err, MK_EIO, "%s: cannot be named %s: %s", part, dir, strerror(errno));
     return 0;
 }
 
 static int source_shards(struct job *j, const struct recipe_source *s, struct shards *out,
                          struct mk_error *err)
 {
-    char path[PATH], dir[PATH + 32], prefix[300];
+    char path[PATH], dir[PATH + 300];
 
     if (join(path, j->base, s->path, err))
         return err->code;
@@ -372,15 +385,15 @@ static int source_shards(struct job *j, const struct recipe_source *s, struct sh
         out->n = out->paths[0] ? 1 : 0;
         return out->n ? 0 : mk_error_memory(err, PATH);
     }
-    if (list_shards(out, path, "", err))
+    if (list_shards(out, path, err))
         return err->code;
     if (out->n)
         return 0;
-    snprintf(dir, sizeof dir, "%s/data", j->run);
-    snprintf(prefix, sizeof prefix, "%s-", s->name);
-    if (list_shards(out, dir, prefix, err) || (!out->n && build(j, s, path, dir, err)))
+    if (snprintf(dir, sizeof dir, "%s/data/%s", j->run, s->name) >= (int)sizeof dir)
+        return mk_error_set(err, MK_ELIMIT, "source %s: the name is too long", s->name);
+    if (list_shards(out, dir, err) || (!out->n && build(j, s, path, dir, err)))
         return err->code;
-    return out->n ? 0 : list_shards(out, dir, prefix, err);
+    return out->n ? 0 : list_shards(out, dir, err);
 }
 
 /* Validation is the same text all along: each source by its mean weight over the run. */
@@ -437,6 +450,35 @@ static int data(struct job *j, const struct token_shard_key *key, struct mk_erro
         shards_release(&shards[i]);
     free(shards);
     return code;
+}
+
+/* The vocabulary's size is all that data needs of a model. */
+static int model_shape(struct job *j, struct mk_error *err)
+{
+    struct arch *a = &j->p->params.arch;
+    struct model_file file;
+    char path[PATH];
+
+    if (*j->r->model.config)
+        return read_config(j, a, err);
+    if (join(path, j->base, j->r->model.from, err) || model_file_open(&file, path, err))
+        return err->code;
+    *a = file.arch;
+    model_file_release(&file);
+    return 0;
+}
+
+int prepare_data(struct prepared *p, const struct recipe *r, const char *base, const char *run,
+                 struct exec *ex, struct mk_error *err)
+{
+    struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
+    struct token_shard_key key;
+
+    if (model_shape(&j, err) || vocabulary(&j, &key, err) || data(&j, &key, err)) {
+        prepared_release(p);
+        return err->code;
+    }
+    return 0;
 }
 
 int prepare(struct prepared *p, const struct recipe *r, const char *base, const char *run,

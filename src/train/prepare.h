@@ -1,7 +1,7 @@
 /* prepare.h: from a recipe to what a run needs: weights, vocabulary, shards.
  *
  * What has to be made is made once, inside the run folder: RUN/tokenizer when a vocabulary is
- * learned, RUN/data for texts that are not shards yet. A resumed run finds it there. */
+ * learned, RUN/data/NAME for texts that are not shards yet. A resumed run finds it there. */
 #ifndef MK_TRAIN_PREPARE_H
 #define MK_TRAIN_PREPARE_H
 
@@ -17,6 +17,9 @@ struct prepared {
     struct tokenizer *vocabulary;              /* or NULL, when all sources are shards */
     struct corpus *train, *valid;              /* valid is NULL without a validation share */
     void (*say)(void *user, const char *text); /* what is being done, one line; or NULL */
+    /* A source became shards, RUN/data/NAME/NAME-00000.tokens and on: what was dropped and why; or
+     * NULL. */
+    void (*built)(void *user, const char *name, const struct data_build_report *r);
     void *user;
 };
 
@@ -24,6 +27,9 @@ struct prepared {
  * Relative paths of the recipe begin at `base`, the recipe's folder. */
 int prepare(struct prepared *p, const struct recipe *r, const char *base, const char *run,
             const char *resume, struct exec *ex, struct mk_error *err);
+/* Vocabulary and shards alone: what a run of the recipe will find done. */
+int prepare_data(struct prepared *p, const struct recipe *r, const char *base, const char *run,
+                 struct exec *ex, struct mk_error *err);
 void prepared_release(struct prepared *p);
 
 #endif

@@ -395,7 +395,7 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
                                               : slash             ? slash + 1
                                                                   : s->path,
                                       .path = s->path};
-        if (strchr(out->name, '/') || !strcmp(out->name, "..") || !*out->name)
+        if (strchr(out->name, '/') || *out->name == '.' || !*out->name)
             return mk_error_set(err, MK_EINVAL, "%s: data.sources: '%s' cannot be a source's name",
                                 path, out->name);
         for (int32_t j = 0; j < i; j++)

@@ -3,10 +3,11 @@
 import gzip
 import json
 import random
+import re
 
 import pytest
 
-from conftest import failed, refused
+from conftest import ROOT, failed, refused
 
 WORDS = [f"word{i}" for i in range(300)]
 
@@ -64,6 +65,53 @@ def test_the_report_for_people_says_the_same(minke, tokenizer, corpus, tmp_path)
     assert lines[0][:2] == ["read", "10"]
     assert ["dropped", "1", "exact", "copy", "10.0", "%"] == lines[2][:6]
     assert ["wrote", "8", "documents"] in lines
+
+
+RECIPE = """\
+model: {{config: {root}/recipes/shakespeare/config.json}}
+data:
+  filter: true
+  sequence: 16
+  validation: 0
+  sources:
+  - {{path: web.jsonl.gz, name: web}}
+  - {{path: corpus.txt, name: web-more}}
+train: {{tokens: 64, batch: 2}}
+tokenizer: {{vocab: 300}}
+out: {out}
+"""
+
+
+def test_a_recipe_builds_what_its_run_then_finds(minke, corpus, tokenizer, tmp_path):
+    recipe, out = tmp_path / "r.yaml", tmp_path / "run"
+    recipe.write_text(RECIPE.format(root=ROOT, out=out))
+    r = minke("data", "build", recipe, "--json")
+    assert r.returncode == 0 and r.stderr == "", r.stderr
+    web, more = map(json.loads, r.stdout.splitlines())
+    assert web["dropped"]["exact copy"]["documents"] == 1 and web["written"]["documents"] == 8
+    assert more["shards"] == [str(out / "data/web-more/web-more-00000.tokens")]
+    kept = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    r = minke("train", recipe)
+    assert r.returncode == 0 and "tokenising" not in r.stderr and "learning" not in r.stderr
+    assert all(p.read_bytes() == b for p, b in kept.items())
+    counted = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["sources"]
+    assert set(counted) == {"web", "web-more"}
+    r = minke("train", recipe, "--set", f"out={tmp_path / 'again'}")  # tells the same on its way
+    assert r.returncode == 0 and re.search(r"dropped +1  exact copy +10.0 %", r.stderr)
+    for p, b in kept.items():
+        if p.suffix == ".tokens":
+            assert (tmp_path / "again" / p.relative_to(out)).read_bytes() == b
+    refused(minke("data", "build", recipe, "-o", "x"), "--out", "recipe")
+    failed(minke("data", "build", tmp_path / "none.yaml"), "none.yaml")
+
+
+def test_half_of_a_source_is_no_source(minke, corpus, tokenizer, tmp_path):
+    recipe, out = tmp_path / "r.yaml", tmp_path / "run"
+    recipe.write_text(RECIPE.format(root=ROOT, out=out))
+    (out / "data/.part").mkdir(parents=True)  # as a process that was killed would leave it
+    (out / "data/.part/web-00000.tokens").write_bytes(b"half")
+    assert minke("train", recipe, "-q").returncode == 0
+    assert sorted(p.name for p in (out / "data").iterdir()) == ["web", "web-more"]
 
 
 def test_threads_and_options_change_what_they_say(minke, tokenizer, corpus, tmp_path):

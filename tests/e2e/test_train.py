@@ -194,7 +194,7 @@ def test_a_vocabulary_too_large_for_the_model_is_refused(minke, recipe):
 
 def test_a_cut_shard_and_another_vocabulary_are_refused(minke, recipe, tmp_path):
     ok(minke("train", recipe, "-q", "--set", "train.tokens=256"))
-    shard = next((tmp_path / "run/data").glob("*.tokens"))
+    shard = next((tmp_path / "run/data/text.txt").glob("*.tokens"))
     other = tmp_path / "other.tokens"
     other.write_bytes(shard.read_bytes()[:-9])
     use = recipe.read_text().replace("text.txt", "other.tokens").replace("/run\n", "/run2\n")
@@ -205,17 +205,30 @@ def test_a_cut_shard_and_another_vocabulary_are_refused(minke, recipe, tmp_path)
     assert minke("train", recipe, "-q").returncode == 1
 
 
-@pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "model.safetensors"])
+@pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "model.safetensors",
+                                  "config.json"])
 def test_a_checkpoint_without_one_of_its_files_is_refused_by_name(minke, recipe, tmp_path, name):
     ok(minke("train", recipe, "-q", "--set", "train.tokens=2560"))
-    last = max((tmp_path / "run/checkpoints").iterdir())
+    whole = files_of(tmp_path / "run")
+    earlier, last = sorted((tmp_path / "run/checkpoints").iterdir())
     kept = (last / name).read_bytes()
     (last / name).unlink()
-    failed(minke("train", recipe, "-q", "--resume"), name.split(".")[0])
+    failed(minke("train", recipe, "-q", "--resume"), name.split(".")[0], f"remove {last}", "step 10")
     (last / name).write_bytes(kept[:len(kept) // 2])
-    failed(minke("train", recipe, "-q", "--resume"), name)
-    (last / name).write_bytes(kept)
-    ok(minke("train", recipe, "-q", "--resume", "--set", "train.tokens=2816"))
+    failed(minke("train", recipe, "-q", "--resume"), name, f"remove {last}")
+    ok(minke("inspect", earlier))
+    shutil.rmtree(last)  # as it was told
+    ok(minke("train", recipe, "-q", "--resume", "--set", "train.tokens=2560"))
+    assert files_of(tmp_path / "run") == whole
+
+
+def test_other_data_is_no_data_to_go_on_with(minke, recipe, tmp_path):
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=1280"))
+    other = recipe.with_name("other.yaml")
+    other.write_text(recipe.read_text().replace("text.txt", "text.txt, name: b"))
+    failed(minke("train", other, "-q", "--resume"), "state.json", "'text.txt'", "'b'")
+    failed(minke("train", recipe, "-q", "--resume", "--set", "data.sequence=40"), "state.json",
+           "text.txt", "sequences")
 
 
 def test_a_learning_rate_that_explodes_leaves_the_last_checkpoint(minke, recipe, tmp_path):
