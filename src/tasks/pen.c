@@ -26,3 +26,11 @@ void pen_char(struct pen *p, char c)
     if (!p->rc)
         p->rc = buf_append(p->out, &c, 1, p->err);
 }
+
+void pen_rewind(struct pen *p, size_t n)
+{
+    if (p->rc || n >= p->out->n)
+        return;
+    p->out->n = n;
+    p->out->data[n] = 0;
+}

@@ -12,5 +12,7 @@ struct pen {
 
 void pen_print(struct pen *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pen_char(struct pen *p, char c);
+/* Takes back what was written behind the first n bytes. */
+void pen_rewind(struct pen *p, size_t n);
 
 #endif

@@ -12,7 +12,7 @@
 typedef bool search_try_fn(void *context, struct dice *d, bool must_hit, struct pen *thought);
 
 /* Tries, each with its check behind it and a blank between two, until the habit of the trace says
- * stop. SCRATCHPAD: the solution at once. The last try is the answer. */
+ * stop. No miss comes twice. SCRATCHPAD: the solution at once. The last try is the answer. */
 void search_run(enum task_trace trace, struct dice *d, struct pen *thought, search_try_fn *attempt,
                 void *context);
 

@@ -73,7 +73,7 @@ void words_roll(struct dice *d, int low, int high, char word[WORD_SIZE])
     const char *known = NULL;
     int n = pick(low, high, -1, &known);
 
-    if (n && dice_below(d, 2)) {
+    if (dice_chance(d, n < 20 ? n / 40.0 : 0.5)) {
         pick(low, high, dice_below(d, n), &known);
         memcpy(word, known, strlen(known) + 1);
     } else

@@ -6,8 +6,8 @@
 
 #define WORD_SIZE 24
 
-/* A word of low .. high letters, at most WORD_SIZE - 1 of them: half of them are English where the
- * list has one so long, the others are made of syllables, so that there is no end of them. */
+/* A word of low .. high letters, at most WORD_SIZE - 1 of them. Half of them are English, fewer
+ * where the list has few so long; the others are made of syllables: there is no end of them. */
 void words_roll(struct dice *d, int low, int high, char word[WORD_SIZE]);
 
 #endif

@@ -1,6 +1,7 @@
 """`minke tasks`: the list, samples, corpora, and what is said about files that are wrong."""
 
 import json
+import re
 
 import pytest
 
@@ -75,6 +76,18 @@ def test_a_bad_line_of_a_file_is_named_or_skipped(minke, tmp_path):
     r = minke("tasks", f"jsonl:{path}", "--skip-bad", "--split", "all", "-n", 1, "--json")
     assert r.returncode == 0 and json.loads(r.stdout)["answer"] == "1"
     assert "2 lines were skipped" in r.stderr
+
+
+def test_the_samples_of_the_documentation_are_what_it_prints(minke):
+    rows = re.findall(r"^\| `([a-z-]+)` \| 0-(\d+) \| (\d+) \| (.*) \| (.*) \| (.*) \|$",
+                      (ROOT / "docs/reasoning.md").read_text(), re.M)
+    assert [row[0] for row in rows] == names(minke)
+    for name, top, level, *cells in rows:
+        question, thought, answer = ["\n".join(re.findall("`([^`]*)`", c)) for c in cells]
+        s = json.loads(minke("tasks", name, "-l", level, "-s", 7, "-n", 1, "--json").stdout)
+        response = f"<think>{thought}</think>" * bool(thought) + f"<answer>{answer}</answer>"
+        assert s["question"] == question and response in s["traces"].values(), name
+        failed(minke("tasks", name, "-l", int(top) + 1), f"levels are 0 to {top}")
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason=f"{GSM8K} is not here")

@@ -317,6 +317,32 @@ static void impatient_searches_have_the_habits_that_were_measured(void **state)
     assert_true(h.right > h.n * 20 / 100 && h.right < h.n * 60 / 100);
 }
 
+/* Two people are knights or knaves in four ways: the search would often guess the same again. */
+static void no_miss_comes_twice(void **state)
+{
+    struct task *t = open_task("knights");
+
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        struct task_item item = draw(t, 0, i);
+        bool seen[4] = {false};
+        struct mk_error err;
+        struct buf b;
+
+        buf_init(&b, 1 << 16);
+        assert_int_equal(task_write_trace(t, &item, TASK_TRACE_SEARCH, (uint64_t)i, &b, &err), 0);
+        for (const char *at = b.data; (at = strchr(at, ';')); at++) {
+            int guess = (at[-2] == 'K') + 2 * (at[-1] == 'K');
+
+            assert_false(seen[guess]);
+            seen[guess] = true;
+        }
+        buf_release(&b);
+        task_item_release(&item);
+    }
+    task_close(t);
+}
+
 static void patient_searches_stop_at_the_first_hit_and_are_right(void **state)
 {
     static const char *const names[] = {"countdown", "maze", "graph", "knights"};
@@ -343,6 +369,7 @@ int main(void)
         cmocka_unit_test(answers_are_even_and_lengths_tell_nothing),
         cmocka_unit_test(guessing_does_not_pay),
         cmocka_unit_test(impatient_searches_have_the_habits_that_were_measured),
+        cmocka_unit_test(no_miss_comes_twice),
         cmocka_unit_test(patient_searches_stop_at_the_first_hit_and_are_right)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

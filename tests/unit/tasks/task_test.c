@@ -237,6 +237,41 @@ static void wrong_answers_are_refused(void **state)
     }
 }
 
+/* A vocabulary of single characters must stay small: about 64 to 90. */
+static void few_characters_suffice(void **state)
+{
+    bool seen[256] = {false};
+    int n_seen = 0;
+
+    (void)state;
+    for (int i = 0; task_builtin(i); i++) {
+        struct task *t = open_task(task_builtin(i));
+
+        for (int n = 0; n < 500; n++) {
+            struct task_item item = draw(t, TASK_ALL, n % (task_max_level(t) + 1), 2, n);
+
+            for (int kind = 0; kind < TASK_N_TRACES; kind++) {
+                struct mk_error err;
+                struct buf b;
+
+                if (!task_has_trace(t, kind))
+                    continue;
+                buf_init(&b, 1 << 20);
+                assert_int_equal(buf_append_string(&b, item.question, &err), 0);
+                assert_int_equal(task_write_trace(t, &item, kind, 0, &b, &err), 0);
+                for (const char *c = b.data; *c; c++)
+                    seen[(unsigned char)*c] = true;
+                buf_release(&b);
+            }
+            task_item_release(&item);
+        }
+        task_close(t);
+    }
+    for (int c = 0; c < 256; c++)
+        n_seen += seen[c];
+    assert_in_range(n_seen, 64, 90);
+}
+
 static void form_is_judged_apart_from_the_answer(void **state)
 {
     static const struct { const char *response; bool correct, formed, has; } cases[] = {
@@ -320,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_question_follows_from_its_key_alone),
         cmocka_unit_test(every_trace_is_accepted_by_its_own_check),
         cmocka_unit_test(wrong_answers_are_refused),
+        cmocka_unit_test(few_characters_suffice),
         cmocka_unit_test(form_is_judged_apart_from_the_answer),
         cmocka_unit_test(scratchpads_are_the_running_values),
         cmocka_unit_test(mistakes_of_the_caller_are_told)};
