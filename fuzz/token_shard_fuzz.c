@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "formats/token_shard.h"
+#include "train/corpus.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -13,16 +14,24 @@ static void read_all(const void *data, size_t bytes)
 {
     struct token_shard s;
     struct mk_error err;
+    unsigned char learned;
     int32_t id;
 
     if (token_shard_parse(&s, data, bytes, "fuzz", NULL, &err))
         return;
-    for (int64_t d = 0; d < s.n_documents; d++)
+    for (int64_t d = 0; d < s.n_documents; d++) {
+        bool learns = s.kind == TOKEN_SHARD_TEXT;
+
         for (int64_t i = 0; i < token_shard_length(&s, d); i++) {
             token_shard_read(&s, d, i, 1, &id);
+            token_shard_read_learned(&s, d, i, 1, &learned);
             if (id < 0 || id >= s.n_vocab)
                 abort();
+            learns |= i > 0 && learned;
         }
+        if (!learns || corpus_fit(&s, d, 16) > token_shard_length(&s, d))
+            abort();
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -19,7 +19,8 @@
 #define MAX_NAME 200
 
 struct builder {
-    const char *tokenizer, *out, *name, *field, *separator;
+    const char *tokenizer, *out, *name, *field, *separator, *template;
+    int format; /* 0 text, 1 chat, 2 pairs */
     bool no_filter, keep_copies, no_near, skip_bad, json, quiet;
     float fim, threshold;
     uint64_t seed, shard_tokens;
@@ -64,12 +65,13 @@ int data_report_json(const struct data_build_report *r, const char *dir, const c
         snprintf(path, sizeof path, "%s/%s-%05d.tokens", dir, name, i);
         json_array_append_new(shards, json_string(path));
     }
-    all = json_pack("{s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:{s:I, s:I}, s:o}", "read", "files",
-                    (json_int_t)r->read.n_files, "documents", (json_int_t)r->read.n_documents,
-                    "bytes", (json_int_t)r->read.n_bytes, "bad_lines", (json_int_t)r->read.n_bad,
-                    "empty", (json_int_t)r->read.n_empty, "dropped", dropped, "written",
-                    "documents", (json_int_t)r->n_documents, "tokens", (json_int_t)r->n_tokens,
-                    "shards", shards);
+    all = json_pack("{s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:{s:I, s:I, s:I, s:I}, s:o}", "read",
+                    "files", (json_int_t)r->read.n_files, "documents",
+                    (json_int_t)r->read.n_documents, "bytes", (json_int_t)r->read.n_bytes,
+                    "bad_lines", (json_int_t)r->read.n_bad, "empty", (json_int_t)r->read.n_empty,
+                    "dropped", dropped, "written", "documents", (json_int_t)r->n_documents,
+                    "tokens", (json_int_t)r->n_tokens, "learned", (json_int_t)r->n_learned,
+                    "answers", (json_int_t)r->n_answers, "shards", shards);
     text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     if (!text)
@@ -115,6 +117,14 @@ static int nothing_left(const struct data_build_report *r, const char *path, str
                         (long long)r->read.n_documents, (long long)most.n, most.why);
 }
 
+/* What the conversations gave. */
+static void print_learned(FILE *out, const struct data_build_report *r)
+{
+    fprintf(out, "         %10lld  of them learned (%.1f %%), in %lld answers\n",
+            (long long)r->n_learned, 100 * (double)r->n_learned / (double)r->n_tokens,
+            (long long)r->n_answers);
+}
+
 void data_report_print(FILE *out, const struct data_build_report *r, const char *dir,
                        const char *name)
 {
@@ -128,6 +138,8 @@ void data_report_print(FILE *out, const struct data_build_report *r, const char 
     fprintf(out, "         %10lld  tokens in %d shard%s: %s/%s-00000.tokens%s\n",
             (long long)r->n_tokens, r->n_shards, r->n_shards == 1 ? "" : "s", dir, name,
             r->n_shards > 1 ? " and on" : "");
+    if (r->n_answers)
+        print_learned(out, r);
 }
 
 /* ---- Building -------------------------------------------------------------------------------- */
@@ -206,16 +218,29 @@ static struct data_build_options options_of(struct builder *b, const struct toke
     return o;
 }
 
+/* --format into `chat`, or nothing for texts. The kind of the model is not known here: of R1's
+ * twins the first is taken unless --chat-template says. */
+static int read_format(const struct builder *b, const struct tokenizer *t, struct chat_data *chat,
+                       struct data_build_options *o, struct mk_error *err)
+{
+    if (b->format == 0)
+        return 0;
+    o->chat = chat;
+    return chat_data_init(chat, t, b->template, NULL, b->format == 2, err);
+}
+
 static int build(struct builder *b, const struct tokenizer *t, const char *const *paths,
                  int n_paths, struct mk_error *err)
 {
     struct data_build_options o = options_of(b, t, paths, n_paths);
+    struct chat_data chat;
     struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESETHAND};
     struct data_build_report r;
     struct exec *ex;
     int rc;
 
-    if (make_room(b, err) || exec_create(&ex, b->threads ? b->threads : exec_cores(), err))
+    if (read_format(b, t, &chat, &o, err) || make_room(b, err) ||
+        exec_create(&ex, b->threads ? b->threads : exec_cores(), err))
         return err->code;
     sigaction(SIGINT, &action, NULL);
     progress_init(&b->bar, stderr, b->quiet || b->json);
@@ -283,6 +308,10 @@ int data_build_command(int argc, char **argv)
         {"name", 0, CLI_STRING, &b.name, "NAME", "of the source (the first PATH's)", 0, 0, NULL},
         {"field", 0, CLI_STRING, &b.field, "NAME", "of JSONL objects, with the text (text)", 0, 0,
          NULL},
+        {"format", 'f', CLI_CHOICE, &b.format, "FORMAT",
+         "text, chat (lists of messages), pairs (of answers)", 0, 0, "text|chat|pairs"},
+        {"chat-template", 0, CLI_STRING, &b.template, "NAME",
+         "of conversations (the tokenizer's own)", 0, 0, NULL},
         {"separator", 0, CLI_STRING, &b.separator, "LINE",
          "parts documents of plain text; \"\": a blank line; else a file is one", 0, 0, NULL},
         {"no-filter", 0, CLI_FLAG, &b.no_filter, NULL, "keep what is hardly text", 0, 0, NULL},

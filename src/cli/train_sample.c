@@ -16,18 +16,32 @@ struct text {
     struct sampler sampler;
 };
 
+/* The prompt begins a text, or is asked where conversations are learned. */
+static int encode_prompt(const struct train_run *run, struct ids *ids, struct mk_error *err)
+{
+    const struct tokenizer *vocabulary = run->data.vocabulary;
+    const struct vocab *v = tokenizer_vocab(vocabulary);
+    const char *prompt = run->recipe->sample.prompt;
+    const struct chat_message question = {.role = "user", .content = prompt};
+    const struct chat chat = {
+        .messages = &question, .n_messages = 1, .add_generation_prompt = true};
+
+    if (run->data.chat.format)
+        return chat_encode(run->data.chat.format, vocabulary, &chat, ids, err);
+    if (v->bos_id >= 0 && ids_append(ids, v->bos_id, err))
+        return err->code;
+    return tokenizer_encode(vocabulary, prompt, strlen(prompt), false, ids, err);
+}
+
 static int begin(struct train_run *run, struct text *t, struct mk_error *err)
 {
     const struct model *m = &run->trainer.model;
-    const struct vocab *v = tokenizer_vocab(run->data.vocabulary);
-    const char *prompt = run->recipe->sample.prompt;
     int32_t layers = model_cache_layers(m);
     size_t bytes;
 
     arena_init(&t->memory, SIZE_MAX / 4);
     arena_init(&t->step, SIZE_MAX / 4);
-    if ((v->bos_id >= 0 && ids_append(&t->ids, v->bos_id, err)) ||
-        tokenizer_encode(run->data.vocabulary, prompt, strlen(prompt), false, &t->ids, err))
+    if (encode_prompt(run, &t->ids, err))
         return err->code;
     if (t->ids.n == 0)
         return mk_error_set(err, MK_EINVAL,
@@ -69,7 +83,7 @@ static int write_tokens(struct train_run *run, struct text *t, struct mk_error *
                            (uint64_t)done, &id, err) ||
             ids_append(&t->ids, id, err))
             return err->code;
-        if (id == v->eos_id)
+        if (id == v->eos_id || (run->data.chat.format && id == run->data.chat.end_id))
             break;
     }
     return 0;

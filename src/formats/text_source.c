@@ -26,7 +26,8 @@ struct text_source {
     struct buf document;         /* plain text of several lines */
     json_t *json;                /* the JSONL line at hand, owned */
     struct text_message *messages;
-    size_t messages_capacity;
+    size_t n_messages, messages_capacity;
+    char why[120];               /* a line is bad */
     struct text_source_counts counts;
 };
 
@@ -254,53 +255,149 @@ static int next_plain(struct text_source *s, struct text_document *d, struct mk_
 
 /* ---- JSONL ----------------------------------------------------------------------------------- */
 
-static int add_message(struct text_source *s, size_t i, const json_t *m)
+/* ShareGPT's names of roles. */
+static const char *role_of(const char *from)
 {
-    const json_t *role = json_object_get(m, "role"), *content = json_object_get(m, "content");
-
-    if (!role) /* ShareGPT's names */
-        role = json_object_get(m, "from");
-    if (!content)
-        content = json_object_get(m, "value");
-    if (!json_is_string(role) || !json_is_string(content))
-        return -1;
-    s->messages[i] = (struct text_message){json_string_value(role), json_string_value(content),
-                                           json_string_length(content)};
-    return 0;
+    return !strcmp(from, "human") ? "user" : !strcmp(from, "gpt") ? "assistant" : from;
 }
 
-/* 0, or why the line is no document. */
-static const char *read_messages(struct text_source *s, const json_t *list,
-                                 struct text_document *d)
+/* NULL, or why it is no message. */
+static const char *read_message(struct text_message *out, const json_t *m)
 {
-    size_t n = json_array_size(list);
+    const json_t *role = json_object_get(m, "role"), *content = json_object_get(m, "content");
+    const json_t *from = json_object_get(m, "from"), *value = json_object_get(m, "value");
+    const json_t *thought = json_object_get(m, "reasoning_content");
 
-    if (n > MAX_MESSAGES)
-        return "too many messages";
-    if (n > s->messages_capacity) {
-        struct text_message *grown = realloc(s->messages, n * sizeof *grown);
-
-        if (!grown)
-            return "not enough memory for its messages";
-        s->messages = grown;
-        s->messages_capacity = n;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (add_message(s, i, json_array_get(list, i)))
-            return "a message without \"role\" and \"content\"";
-    d->messages = s->messages;
-    d->n_messages = n;
+    thought = thought ? thought : json_object_get(m, "thinking");
+    content = content ? content : value;
+    if (!json_is_string(role) && !json_is_string(from))
+        return "has no \"role\"";
+    if (json_object_get(m, "tool_calls"))
+        return "calls tools: calls are not learned";
+    if (!json_is_string(content))
+        return "has no \"content\" that is text";
+    if (thought && !json_is_string(thought) && !json_is_null(thought))
+        return "has a thought that is no text";
+    *out = (struct text_message){json_is_string(role) ? json_string_value(role)
+                                                      : role_of(json_string_value(from)),
+                                 json_string_value(content), json_string_length(content),
+                                 json_string_value(thought)};
     return NULL;
 }
 
+static const char *reserve_messages(struct text_source *s, size_t more)
+{
+    size_t n = s->n_messages + more;
+    struct text_message *grown;
+
+    if (more > MAX_MESSAGES)
+        return "too many messages";
+    if (n < s->messages_capacity)
+        return NULL;
+    grown = realloc(s->messages, (2 * n + 1) * sizeof *grown);
+    if (!grown)
+        return "not enough memory for its messages";
+    s->messages = grown;
+    s->messages_capacity = 2 * n + 1;
+    return NULL;
+}
+
+/* Appends to s->messages. */
+static const char *read_messages(struct text_source *s, const json_t *list)
+{
+    size_t n = json_array_size(list);
+    const char *why = reserve_messages(s, n);
+
+    for (size_t i = 0; i < n && !why; i++) {
+        why = read_message(&s->messages[s->n_messages], json_array_get(list, i));
+        if (why) {
+            snprintf(s->why, sizeof s->why, "message %zu %s", i, why);
+            return s->why;
+        }
+        s->n_messages++;
+    }
+    return why;
+}
+
+/* A text becomes one message of this role. */
+static const char *read_turn(struct text_source *s, const json_t *value, const char *role)
+{
+    const char *why;
+
+    if (json_is_array(value))
+        return read_messages(s, value);
+    why = reserve_messages(s, 1);
+    if (!why)
+        s->messages[s->n_messages++] = (struct text_message){
+            .role = role, .content = json_string_value(value), .n = json_string_length(value)};
+    return why;
+}
+
+/* The prompt and an answer to it. */
+static const char *read_side(struct text_source *s, const json_t *prompt, const json_t *answer)
+{
+    const json_t *first = json_array_get(answer, 0);
+    const char *role = json_string_value(json_object_get(first, "role")), *why = NULL;
+    bool whole = first && (!role || strcmp(role, "assistant"));
+
+    if (!whole)
+        why = prompt ? read_turn(s, prompt, "user") : "a pair without \"prompt\" or \"messages\"";
+    return why ? why : read_turn(s, answer, "assistant");
+}
+
+static bool is_same(const struct text_message *a, const struct text_message *b)
+{
+    return !strcmp(a->role, b->role) && !strcmp(a->content, b->content) &&
+           !a->reasoning == !b->reasoning &&
+           (!a->reasoning || !strcmp(a->reasoning, b->reasoning));
+}
+
+static const char *read_pair(struct text_source *s, struct text_document *d)
+{
+    const json_t *chosen = json_object_get(s->json, "chosen");
+    const json_t *rejected = json_object_get(s->json, "rejected");
+    const json_t *prompt = json_object_get(s->json, "prompt");
+    struct text_document pair = *d;
+    const char *why;
+    size_t n;
+
+    prompt = prompt ? prompt : json_object_get(s->json, "messages");
+    if ((!json_is_string(chosen) && !json_is_array(chosen)) ||
+        (!json_is_string(rejected) && !json_is_array(rejected)))
+        return "no pair: \"chosen\" and \"rejected\" must be texts or lists of messages";
+    if (prompt && !json_is_string(prompt) && !json_is_array(prompt))
+        return "the prompt is neither a text nor a list of messages";
+    why = read_side(s, prompt, chosen);
+    n = s->n_messages;
+    why = why ? why : read_side(s, prompt, rejected);
+    if (why)
+        return why;
+    pair.messages = s->messages;
+    pair.n_messages = n;
+    pair.rejected = s->messages + n;
+    pair.n_rejected = s->n_messages - n;
+    while (pair.n_prompt < n && pair.n_prompt < pair.n_rejected &&
+           is_same(&pair.messages[pair.n_prompt], &pair.rejected[pair.n_prompt]))
+        pair.n_prompt++;
+    if (pair.n_prompt == n && n == pair.n_rejected)
+        return "the chosen answer is the rejected one";
+    *d = pair;
+    return NULL;
+}
+
+/* NULL, or why the line is no document. */
 static const char *read_object(struct text_source *s, struct text_document *d)
 {
     const json_t *text = json_object_get(s->json, s->o.field), *list;
+    const char *why;
 
+    s->n_messages = 0;
     if (s->o.objects) {
         d->object = s->json;
         return json_is_object(s->json) ? NULL : "not a JSON object";
     }
+    if (s->o.pairs)
+        return read_pair(s, d);
     if (json_is_string(text)) {
         d->text = json_string_value(text);
         d->n = json_string_length(text);
@@ -309,8 +406,14 @@ static const char *read_object(struct text_source *s, struct text_document *d)
     list = json_object_get(s->json, "messages");
     if (!list)
         list = json_object_get(s->json, "conversations");
-    return json_is_array(list) ? read_messages(s, list, d)
-                               : "neither a text field nor a list of messages";
+    if (!json_is_array(list))
+        return "neither a text field nor a list of messages";
+    why = read_messages(s, list);
+    if (!why) {
+        d->messages = s->messages;
+        d->n_messages = s->n_messages;
+    }
+    return why;
 }
 
 static bool is_blank(const char *line, size_t n)
@@ -356,6 +459,8 @@ static size_t bytes_of(const struct text_document *d)
 
     for (size_t i = 0; i < d->n_messages; i++)
         n += d->messages[i].n;
+    for (size_t i = d->n_prompt; i < d->n_rejected; i++)
+        n += d->rejected[i].n;
     return n;
 }
 
@@ -381,7 +486,7 @@ int text_source_next(struct text_source *s, struct text_document *d, bool *more,
             return rc;
         if (at_end)
             close_file(s);
-        else if (d->object || bytes_of(d) > 0)
+        else if (d->object || d->messages || bytes_of(d) > 0)
             *more = true;
         else
             s->counts.n_empty += n_bad == s->counts.n_bad;

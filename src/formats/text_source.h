@@ -1,5 +1,5 @@
 /* text_source.h: the documents of a text file, a JSONL file, either packed by gzip or zstd, or a
- * folder of them.
+ * folder of them: texts, conversations, or pairs of answers of which one is preferred.
  *
  * Which it is follows from the name: .jsonl or .ndjson, behind which .gz or .zst may stand; every
  * other file is plain text. In a folder, files are taken in the order of their paths' bytes, below
@@ -22,20 +22,31 @@ struct text_source_options {
     size_t max_document;     /* bytes of one document or JSONL line; 256 MiB */
     bool skip_bad;           /* count JSONL lines that cannot be read instead of failing */
     bool objects;            /* every file is JSONL, and a document any object: see below */
+    bool pairs;              /* a JSONL object holds "chosen" and "rejected" */
 };
 
 struct text_source_options text_source_defaults(void);
 
-struct text_message { const char *role, *content; size_t n; };
+struct text_message {
+    const char *role, *content;
+    size_t n;                             /* bytes of content */
+    const char *reasoning;                /* "reasoning_content" or "thinking", or NULL */
+};
 
-/* Text, or a conversation ("messages": [{"role", "content"}, ...], or "conversations"). Borrowed
- * until the next call. Text is any bytes; from JSONL it is UTF-8 without NUL. */
+/* Text, or a conversation ("messages": [{"role", "content"}, ...], or "conversations" in ShareGPT's
+ * names). Borrowed until the next call. Text is any bytes; from JSONL it is UTF-8 without NUL.
+ *
+ * A pair is {"prompt", "chosen", "rejected"}: the prompt is a question or ("prompt" or "messages")
+ * a list of messages, the other two an answer, a list of messages that continues the prompt, or the
+ * whole conversation when it does not begin with the assistant. */
 struct text_document {
     const char *text;                     /* NULL for a conversation */
     size_t n;
-    const struct text_message *messages;  /* [n_messages] */
+    const struct text_message *messages;  /* [n_messages]; of a pair with the chosen answer */
     size_t n_messages;
-    const struct json_t *object;          /* with `objects`: the line; the other three are empty */
+    const struct text_message *rejected;  /* [n_rejected] the same with the rejected answer */
+    size_t n_rejected, n_prompt;          /* of a pair; n_prompt: messages that both begin with */
+    const struct json_t *object;          /* with `objects`: the line; the others are empty */
     const char *path;                     /* of the file */
     int64_t line;                         /* where it begins, from 1 */
 };

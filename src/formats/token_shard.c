@@ -10,7 +10,8 @@
 
 #include "base/checked.h"
 
-#define VERSION 1
+#define VERSION_TEXT 1
+#define VERSION_MASK 2
 #define HEADER_BYTES 64
 #define DIGEST_BYTES 32
 #define TRAILER_BYTES (16 + DIGEST_BYTES)
@@ -21,7 +22,7 @@ static const char magic[8] = {'m', 'i', 'n', 'k', 'e', '-', 't', 'k'};
 
 struct header {
     char magic[8];
-    uint32_t version, id_bytes, n_vocab, zero;
+    uint32_t version, id_bytes, n_vocab, kind;
     unsigned char fingerprint[32];
     uint64_t zeros;
 };
@@ -40,6 +41,7 @@ static void release_writer(struct token_shard_writer *w)
 {
     EVP_MD_CTX_free(w->digest);
     free(w->offsets);
+    free(w->mask);
     *w = (struct token_shard_writer){0};
 }
 
@@ -51,12 +53,15 @@ void token_shard_discard(struct token_shard_writer *w)
 }
 
 int token_shard_create(struct token_shard_writer *w, const char *path,
-                       const struct token_shard_key *key, struct mk_error *err)
+                       const struct token_shard_key *key, enum token_shard_kind kind,
+                       struct mk_error *err)
 {
-    struct header h = {.version = VERSION, .n_vocab = (uint32_t)key->n_vocab};
+    struct header h = {.version = kind == TOKEN_SHARD_TEXT ? VERSION_TEXT : VERSION_MASK,
+                       .kind = kind,
+                       .n_vocab = (uint32_t)key->n_vocab};
     int rc;
 
-    *w = (struct token_shard_writer){.n_vocab = key->n_vocab};
+    *w = (struct token_shard_writer){.n_vocab = key->n_vocab, .kind = kind};
     if (key->n_vocab < 1)
         return mk_error_set(err, MK_EINVAL, "%s: a vocabulary of %d tokens", path, key->n_vocab);
     w->id_bytes = key->n_vocab <= 65536 ? 2 : 4;
@@ -103,8 +108,37 @@ static int add_offset(struct token_shard_writer *w, struct mk_error *err)
     return 0;
 }
 
-int token_shard_append(struct token_shard_writer *w, const int32_t *ids, size_t n,
-                       struct mk_error *err)
+/* Bits of the document that begins at n_tokens; the memory behind is zero. */
+static int add_mask(struct token_shard_writer *w, const unsigned char *learned, size_t n,
+                    struct mk_error *err)
+{
+    size_t begin = (size_t)w->n_tokens, want = (begin + n + 63) / 64 * 8;
+
+    if (want > w->mask_capacity) {
+        size_t capacity = want < 2 * w->mask_capacity ? 2 * w->mask_capacity : want;
+        unsigned char *grown = realloc(w->mask, capacity);
+
+        if (!grown)
+            return mk_error_memory(err, capacity);
+        memset(grown + w->mask_capacity, 0, capacity - w->mask_capacity);
+        w->mask = grown;
+        w->mask_capacity = capacity;
+    }
+    for (size_t i = begin; i < begin + n; i++)
+        w->mask[i / 8] |= (unsigned char)((learned[i - begin] != 0) << i % 8);
+    return 0;
+}
+
+static bool learns(const unsigned char *learned, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (learned[i])
+            return true;
+    return false;
+}
+
+int token_shard_append(struct token_shard_writer *w, const int32_t *ids,
+                       const unsigned char *learned, size_t n, struct mk_error *err)
 {
     if (n < 1)
         return mk_error_set(err, MK_EINVAL, "%s: a document without tokens", w->file.path);
@@ -114,6 +148,11 @@ int token_shard_append(struct token_shard_writer *w, const int32_t *ids, size_t 
         if (ids[i] < 0 || ids[i] >= w->n_vocab)
             return mk_error_set(err, MK_EINVAL, "%s: token %d, expected 0 to %d", w->file.path,
                                 ids[i], w->n_vocab - 1);
+    if (w->kind == TOKEN_SHARD_TEXT ? learned != NULL : !learned || !learns(learned, n))
+        return mk_error_set(err, MK_EINVAL, "%s: a document in which nothing is learned",
+                            w->file.path);
+    if (learned && add_mask(w, learned, n, err))
+        return err->code;
     for (size_t at = 0; at < n; at += BLOCK)
         if (put_ids(w, ids + at, n - at < BLOCK ? n - at : BLOCK, err))
             return err->code;
@@ -130,6 +169,7 @@ static int put_end(struct token_shard_writer *w, struct mk_error *err)
 
     checked_align(ids_bytes, 8, &padded);
     if (put(w, zeros, (size_t)(padded - ids_bytes), err) ||
+        (w->mask && put(w, w->mask, (size_t)(counts[1] + 63) / 64 * 8, err)) ||
         put(w, w->offsets, ((size_t)w->n_documents + 1) * sizeof *w->offsets, err) ||
         put(w, counts, sizeof counts, err))
         return err->code;
@@ -159,11 +199,14 @@ static int read_header(struct token_shard *s, const void *data, size_t bytes, co
     if (bytes < HEADER_BYTES || memcmp(data, magic, sizeof magic) != 0)
         return mk_error_set(err, MK_EFORMAT, "%s: not a shard of tokens", path);
     memcpy(&h, data, sizeof h);
-    if (h.version != VERSION)
+    if (h.version != VERSION_TEXT && h.version != VERSION_MASK)
         return mk_error_set(err, MK_EUNSUPPORTED,
-                            "%s: version %u of the format, this minke reads version %d: build the "
+                            "%s: version %u of the format, this minke reads %d and %d: build the "
                             "data again",
-                            path, h.version, VERSION);
+                            path, h.version, VERSION_TEXT, VERSION_MASK);
+    if (h.version == VERSION_MASK && h.kind != TOKEN_SHARD_CHAT && h.kind != TOKEN_SHARD_PAIRS)
+        return mk_error_set(err, MK_EFORMAT, "%s: documents of kind %u, expected 1 or 2", path,
+                            h.kind);
     if ((h.id_bytes != 2 && h.id_bytes != 4) || h.n_vocab < 1 || h.n_vocab > INT32_MAX)
         return mk_error_set(err, MK_EFORMAT, "%s: ids of %u bytes below %u", path, h.id_bytes,
                             h.n_vocab);
@@ -171,6 +214,7 @@ static int read_header(struct token_shard *s, const void *data, size_t bytes, co
                 h.n_vocab != (uint32_t)key->n_vocab))
         return mk_error_set(err, MK_EUNSUPPORTED,
                             "%s: made with another tokenizer: build the data again", path);
+    s->kind = h.version == VERSION_TEXT ? TOKEN_SHARD_TEXT : (enum token_shard_kind)h.kind;
     s->id_bytes = (int)h.id_bytes;
     s->n_vocab = (int32_t)h.n_vocab;
     return 0;
@@ -180,14 +224,16 @@ static int read_header(struct token_shard *s, const void *data, size_t bytes, co
 static int find_parts(struct token_shard *s, const unsigned char *data, size_t bytes,
                       const char *path, struct mk_error *err)
 {
-    uint64_t counts[2], ids, offsets, total;
+    uint64_t counts[2], ids, mask, offsets, total;
 
     if (bytes < HEADER_BYTES + 8 + TRAILER_BYTES)
         return mk_error_set(err, MK_EFORMAT, "%s: %zu bytes: cut short?", path, bytes);
     memcpy(counts, data + bytes - TRAILER_BYTES, sizeof counts);
     if (counts[1] > (uint64_t)TOKEN_SHARD_MAX_TOKENS || counts[0] > counts[1] ||
         !checked_align(counts[1] * (uint64_t)s->id_bytes, 8, &ids) ||
+        !checked_align(s->kind ? (counts[1] + 7) / 8 : 0, 8, &mask) ||
         !checked_mul(counts[0] + 1, 8, &offsets) || !checked_add(ids, offsets, &total) ||
+        !checked_add(total, mask, &total) ||
         !checked_add(total, HEADER_BYTES + TRAILER_BYTES, &total) || total != bytes)
         return mk_error_set(err, MK_EFORMAT,
                             "%s: %zu bytes do not fit %llu documents of %llu tokens: cut short?",
@@ -196,7 +242,12 @@ static int find_parts(struct token_shard *s, const unsigned char *data, size_t b
     s->n_documents = (int64_t)counts[0];
     s->n_tokens = (int64_t)counts[1];
     s->ids = data + HEADER_BYTES;
-    s->offsets = (const uint64_t *)(const void *)(data + HEADER_BYTES + ids);
+    s->digest = data + bytes - DIGEST_BYTES;
+    s->mask = s->kind ? data + HEADER_BYTES + ids : NULL;
+    s->offsets = (const uint64_t *)(const void *)(data + HEADER_BYTES + ids + mask);
+    if (s->kind == TOKEN_SHARD_PAIRS && s->n_documents % 2)
+        return mk_error_set(err, MK_EFORMAT, "%s: %lld documents are no pairs", path,
+                            (long long)s->n_documents);
     return 0;
 }
 
@@ -226,6 +277,30 @@ static int check_ids(const struct token_shard *s, const char *path, struct mk_er
             if (block[i] < 0 || block[i] >= s->n_vocab)
                 return mk_error_set(err, MK_EFORMAT, "%s: token %lld is %d, expected 0 to %d", path,
                                     (long long)(at + i), block[i], s->n_vocab - 1);
+    }
+    return 0;
+}
+
+static bool is_learned(const struct token_shard *s, uint64_t token)
+{
+    return s->mask[token / 8] >> token % 8 & 1;
+}
+
+static int check_mask(const struct token_shard *s, const char *path, struct mk_error *err)
+{
+    uint64_t n = (uint64_t)s->n_tokens;
+
+    for (uint64_t i = n; i < (n + 63) / 64 * 64; i++)
+        if (is_learned(s, i))
+            return mk_error_set(err, MK_EFORMAT, "%s: the mask is longer than the tokens", path);
+    for (int64_t d = 0; d < s->n_documents; d++) {
+        uint64_t i = s->offsets[d] + 1; /* nothing predicts the first */
+
+        while (i < s->offsets[d + 1] && !is_learned(s, i))
+            i++;
+        if (i >= s->offsets[d + 1])
+            return mk_error_set(err, MK_EFORMAT, "%s: document %lld: nothing in it is learned",
+                                path, (long long)d);
     }
     return 0;
 }
@@ -261,7 +336,7 @@ static int parse(struct token_shard *s, const struct map_file *map, const unsign
     *s = (struct token_shard){0};
     if (read_header(s, data, bytes, path, key, err) || find_parts(s, data, bytes, path, err) ||
         check_digest(map, data, bytes - DIGEST_BYTES, path, err) || check_offsets(s, path, err) ||
-        check_ids(s, path, err)) {
+        check_ids(s, path, err) || (s->kind && check_mask(s, path, err))) {
         *s = (struct token_shard){0};
         return err->code;
     }
@@ -314,4 +389,11 @@ void token_shard_read(const struct token_shard *s, int64_t document, int64_t beg
         memcpy(&id, at + 2 * i, 2);
         out[i] = id;
     }
+}
+
+void token_shard_read_learned(const struct token_shard *s, int64_t document, int64_t begin,
+                              int64_t n, unsigned char *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = !s->mask || is_learned(s, s->offsets[document] + (uint64_t)(begin + i));
 }

@@ -3,20 +3,24 @@
  * Layout, little-endian:
  *
  *     0    8   "minke-tk"
- *     8    4   version, 1
+ *     8    4   version: 1, texts; 2, what has a mask
  *     12   4   bytes of an id, 2 or 4
  *     16   4   n_vocab, every id is below
- *     20   4   zero
+ *     20   4   version 2: 1 conversations, 2 pairs of them; version 1: zero
  *     24   32  fingerprint of the vocabulary, see vocab_fingerprint
  *     56   8   zero
  *     64   n_tokens ids, padded with zeros to a multiple of 8
+ *          version 2: ceil(n_tokens / 8), padded alike: bit i % 8 of byte i / 8 is set where token
+ *              i is learned
  *          (n_documents + 1) * 8   where each document begins, in tokens; the last is n_tokens
  *          8   n_documents
  *          8   n_tokens
  *          32  SHA-256 of all before
  *
- * Counts stand at the end, so that a writer needs memory for the offsets alone. No document is
- * empty. A writer belongs to one thread; an open shard is read-only and may be shared. */
+ * Counts stand at the end, so that a writer needs memory for the offsets and the mask alone. No
+ * document is empty. In every conversation something is learned. Of pairs, document 2 i holds the
+ * chosen answer and 2 i + 1 the rejected one, both with their prompt. A writer belongs to one
+ * thread; an open shard is read-only and may be shared. */
 #ifndef MK_FORMATS_TOKEN_SHARD_H
 #define MK_FORMATS_TOKEN_SHARD_H
 
@@ -27,6 +31,8 @@
 #include "base/part_file.h"
 
 #define TOKEN_SHARD_MAX_TOKENS ((int64_t)1 << 40)
+
+enum token_shard_kind { TOKEN_SHARD_TEXT, TOKEN_SHARD_CHAT, TOKEN_SHARD_PAIRS };
 
 /* What a file must agree with to be read. */
 struct token_shard_key {
@@ -44,14 +50,19 @@ struct token_shard_writer {
     int64_t n_documents, n_tokens;
     uint64_t *offsets;       /* [n_documents + 1] owned */
     size_t capacity;
+    enum token_shard_kind kind;
+    unsigned char *mask;     /* [mask_capacity] of conversations; owned */
+    size_t mask_capacity;
 };
 
 /* Ids take 2 bytes where n_vocab <= 65,536. Until token_shard_finish nothing stands at `path`. */
 int token_shard_create(struct token_shard_writer *w, const char *path,
-                       const struct token_shard_key *key, struct mk_error *err);
-/* One document, n >= 1, 0 <= id < n_vocab. */
-int token_shard_append(struct token_shard_writer *w, const int32_t *ids, size_t n,
+                       const struct token_shard_key *key, enum token_shard_kind kind,
                        struct mk_error *err);
+/* One document, n >= 1, 0 <= id < n_vocab. learned [n]: not 0 where an id is learned, which is
+ * somewhere behind the first; NULL for texts. */
+int token_shard_append(struct token_shard_writer *w, const int32_t *ids,
+                       const unsigned char *learned, size_t n, struct mk_error *err);
 /* Ends the file and gives it its name; on failure nothing is left. The writer is released. */
 int token_shard_finish(struct token_shard_writer *w, struct mk_error *err);
 /* Removes what was written. `*w` = {0} is allowed. */
@@ -66,6 +77,9 @@ struct token_shard {
     int64_t n_documents, n_tokens;
     const uint64_t *offsets;       /* [n_documents + 1] ascending from 0 to n_tokens */
     const unsigned char *ids;      /* [n_tokens] of id_bytes */
+    enum token_shard_kind kind;
+    const unsigned char *mask;     /* a bit a token; NULL for texts */
+    const unsigned char *digest;   /* [32] SHA-256 of all before it */
 };
 
 /* Reads the file once from end to end: length, counts, offsets, ids and checksum are right after an
@@ -83,5 +97,8 @@ static inline int64_t token_shard_length(const struct token_shard *s, int64_t do
 /* ids [begin, begin + n) of a document, which must have them, into out[n]. */
 void token_shard_read(const struct token_shard *s, int64_t document, int64_t begin, int64_t n,
                       int32_t *out);
+/* out [n]: 1 where a token is learned, else 0; all of a text is. */
+void token_shard_read_learned(const struct token_shard *s, int64_t document, int64_t begin,
+                              int64_t n, unsigned char *out);
 
 #endif

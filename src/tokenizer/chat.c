@@ -19,6 +19,25 @@
 #define LLAMA3_MARKS .bos = "<|begin_of_text|>", .eos = "<|eot_id|>"
 #define MISTRAL_MARKS .bos = "<s>", .eos = "</s>"
 
+/* Texts of tests/golden/templates/, to the byte; a line break in one is Jinja's, not C's. */
+#define CHATML_TEMPLATE                                                                            \
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "                  \
+    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}"       \
+    "{{ '<|im_start|>assistant\\n' }}{% endif %}"
+#define DEEPSEEK_V2_TEMPLATE                                                                       \
+    "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}"         \
+    "{% endif %}{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"    \
+    "{{ 'User: ' + message['content'] + '\\n\\n' }}{% elif message['role'] == 'assistant' %}"    \
+    "{{ 'Assistant: ' + message['content'] + eos_token }}{% elif message['role'] == 'system' %}"   \
+    "{{ message['content'] + '\\n\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}"   \
+    "{{ 'Assistant:' }}{% endif %}"
+#define LLAMA3_TEMPLATE                                                                            \
+    "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + "     \
+    "'<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' %}{% if loop.first %}"  \
+    "{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}"                  \
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"  \
+    "{% endif %}"
+
 /* Read from above: the first row that fits wins. Fragments hold no newline, which some files write
  * as a backslash and an n. */
 static const struct chat_format formats[] = {
@@ -120,6 +139,7 @@ static const struct chat_format formats[] = {
                 "{{ 'Assistant: ' + message['content'] + eos_token }}", "{{ 'Assistant:' }}"},
         .lacks = {"think", "tools"},
         DEEPSEEK_MARKS,
+        .template = DEEPSEEK_V2_TEMPLATE,
         .render = chat_render_deepseek_v2,
     },
     {
@@ -139,6 +159,7 @@ static const struct chat_format formats[] = {
                 "{% set content = bos_token + content %}", "{% if add_generation_prompt %}"},
         .lacks = {"tools"},
         LLAMA3_MARKS,
+        .template = LLAMA3_TEMPLATE,
         .render = chat_render_llama3,
     },
     {
@@ -184,6 +205,7 @@ static const struct chat_format formats[] = {
         .has = {"'<|im_start|>' + message['role'] + '", "message['content'] + '<|im_end|>'"},
         .lacks = {"messages[0]", "tools", "bos_token", "think"},
         .eos = "<|im_end|>",
+        .template = CHATML_TEMPLATE,
         .render = chat_render_chatml,
     },
 };
@@ -237,6 +259,11 @@ const char *chat_format_name_at(size_t i)
 const char *chat_format_name(const struct chat_format *f)
 {
     return f->name;
+}
+
+const char *chat_format_template(const struct chat_format *f)
+{
+    return f->template;
 }
 
 bool chat_format_thinks(const struct chat_format *f)
@@ -318,6 +345,7 @@ static struct chat_text mark(const struct tokenizer *t, int32_t id, const char *
 static int render(struct chat_out *o, const struct chat_format *f, const struct tokenizer *t,
                   const struct chat *c)
 {
+    o->chat = c;
     if (c->n_messages < 1)
         return mk_error_set(o->err, MK_EINVAL, "a conversation without messages");
     for (int32_t i = 0; !o->rc && i < c->n_messages; i++)
@@ -335,6 +363,7 @@ static void release(struct chat_out *o)
 {
     json_decref(o->tools);
     free(o->typed);
+    free(o->answers);
 }
 
 int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
@@ -347,8 +376,36 @@ int chat_render(const struct chat_format *f, const struct tokenizer *t, const st
     return rc;
 }
 
-int chat_encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
-                struct ids *out, struct mk_error *err)
+/* Both ends of every answer are cuts; ids in place of bytes go into `answers`. */
+static int encode_cut(struct chat_out *o, const struct tokenizer *t, struct ids *out,
+                      struct chat_answers *answers)
+{
+    size_t n = o->n_answers, *cuts = malloc((4 * n + 1) * sizeof *cuts), *at;
+    int rc;
+
+    answers->items = malloc((n + 1) * sizeof *answers->items);
+    if (!cuts || !answers->items) {
+        free(cuts);
+        return mk_error_memory(o->err, (4 * n + 1) * sizeof *cuts);
+    }
+    at = cuts + 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        cuts[2 * i] = o->answers[i].begin;
+        cuts[2 * i + 1] = o->answers[i].end;
+    }
+    rc = tokenizer_encode_cut(t, o->text->data, o->text->n, o->typed, o->n_typed,
+                              &(struct text_cuts){cuts, 2 * n, at}, out, o->err);
+    for (size_t i = 0; !rc && i < n; i++)
+        if (at[2 * i + 1] > at[2 * i])
+            answers->items[answers->n++] =
+                (struct chat_answer){at[2 * i], at[2 * i + 1], o->answers[i].message};
+    free(cuts);
+    return rc;
+}
+
+/* answers may be NULL: then nothing is cut. */
+static int encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
+                  struct ids *out, struct chat_answers *answers, struct mk_error *err)
 {
     struct buf text;
     struct chat_out o = {.text = &text, .err = err};
@@ -357,9 +414,54 @@ int chat_encode(const struct chat_format *f, const struct tokenizer *t, const st
     buf_init(&text, MAX_PROMPT_BYTES);
     rc = render(&o, f, t, c);
     if (!rc && text.n)
-        rc = tokenizer_encode_typed(t, text.data, text.n, o.typed, o.n_typed, out, err);
+        rc = answers ? encode_cut(&o, t, out, answers)
+                     : tokenizer_encode_typed(t, text.data, text.n, o.typed, o.n_typed, out, err);
     release(&o);
     buf_release(&text);
+    return rc;
+}
+
+int chat_encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
+                struct ids *out, struct mk_error *err)
+{
+    return encode(f, t, c, out, NULL, err);
+}
+
+int chat_encode_answers(const struct chat_format *f, const struct tokenizer *t,
+                        const struct chat *c, struct ids *out, struct chat_answers *answers,
+                        struct mk_error *err)
+{
+    int rc;
+
+    *answers = (struct chat_answers){0};
+    rc = encode(f, t, c, out, answers, err);
+    if (rc) {
+        free(answers->items);
+        *answers = (struct chat_answers){0};
+    }
+    return rc;
+}
+
+/* Templates say it only where an answer ends, so one is written. */
+int chat_end_token(const struct chat_format *f, const struct tokenizer *t, int32_t *id,
+                   struct mk_error *err)
+{
+    static const struct chat_message probe[] = {{.role = "user", .content = "?"},
+                                                {.role = "assistant", .content = "."}};
+    const struct chat c = {.messages = probe, .n_messages = 2};
+    const struct vocab *v = tokenizer_vocab(t);
+    struct chat_answers answers;
+    struct ids ids = {0};
+    int rc = chat_encode_answers(f, t, &c, &ids, &answers, err);
+
+    *id = !rc && answers.n ? ids.data[answers.items[answers.n - 1].end - 1] : -1;
+    if (!rc && (*id < 0 || !vocab_is_control(v, *id)))
+        rc = mk_error_set(err, MK_EUNSUPPORTED,
+                          "%s: has no token that ends an answer of the chat template %s: a model "
+                          "could not learn to stop, take another tokenizer or template",
+                          v->name, f->name);
+    free(answers.items);
+    ids_release(&ids);
     return rc;
 }
 

@@ -49,6 +49,8 @@ const struct chat_format *chat_format_by_name(const char *name);
 /* The i-th name from 0 on, for lists and messages; NULL behind the last. */
 const char *chat_format_name_at(size_t i);
 const char *chat_format_name(const struct chat_format *f);
+/* The template's text, for a tokenizer that has none; NULL: this one is not written here. */
+const char *chat_format_template(const struct chat_format *f);
 
 /* Whether the answer to such a prompt begins inside a thought (the prompt ends with <think>). */
 bool chat_format_starts_thinking(const struct chat_format *f, const struct chat *c);
@@ -61,6 +63,22 @@ bool chat_format_takes_tools(const struct chat_format *f);
  * that the template refuses, or a role, tools or arguments that are not what they should be. */
 int chat_encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
                 struct ids *out, struct mk_error *err);
+
+/* The ids [begin, end) that an assistant's message became: all that stands behind the prompt it
+ * answers, the token that ends its turn included. A thought that the template drops is not there;
+ * one that it keeps, or an empty one that it writes itself, is. */
+struct chat_answer { size_t begin, end; int32_t message; };
+struct chat_answers { struct chat_answer *items; size_t n; }; /* owned; free(items) */
+/* Like chat_encode, and says where the answers are; an answer of no ids is left out. The text is
+ * cut at both ends of each, as it is when a model writes it: no token is half an answer. */
+int chat_encode_answers(const struct chat_format *f, const struct tokenizer *t,
+                        const struct chat *c, struct ids *out, struct chat_answers *answers,
+                        struct mk_error *err);
+/* The control token that ends an answer. MK_EUNSUPPORTED when this vocabulary has none: a model
+ * could not learn to stop. */
+int chat_end_token(const struct chat_format *f, const struct tokenizer *t, int32_t *id,
+                   struct mk_error *err);
+
 /* Appends the prompt as text. t may be NULL: then BOS and EOS are the family's own. */
 int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
                 struct buf *out, struct mk_error *err);

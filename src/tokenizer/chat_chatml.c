@@ -10,8 +10,13 @@ static void turn(struct chat_out *o, const struct chat_message *m)
     chat_put(o, "<|im_start|>");
     chat_say(o, m->role);
     chat_put(o, "\n");
+    if (chat_is(m, "assistant"))
+        chat_answer_begin(o, m);
     chat_say(o, m->content);
-    chat_put(o, "<|im_end|>\n");
+    chat_put(o, "<|im_end|>");
+    if (chat_is(m, "assistant"))
+        chat_answer_end(o);
+    chat_put(o, "\n");
 }
 
 static void own_system(struct chat_out *o, const struct chat_format *f)
@@ -67,19 +72,20 @@ static void tool_result(struct chat_out *o, const struct chat *c, int32_t at)
 
 static void qwen25_calls(struct chat_out *o, const struct chat_message *m)
 {
-    chat_put(o, "<|im_start|>assistant");
-    if (m->content && *m->content) {
-        chat_put(o, "\n");
-        chat_say(o, m->content);
-    }
+    chat_put(o, "<|im_start|>assistant\n");
+    chat_answer_begin(o, m);
+    chat_say(o, m->content);
     for (int32_t i = 0; i < m->n_tool_calls; i++) {
-        chat_put(o, "\n<tool_call>\n{\"name\": \"");
+        chat_put(o, i || (m->content && *m->content) ? "\n" : "");
+        chat_put(o, "<tool_call>\n{\"name\": \"");
         chat_say(o, m->tool_calls[i].name);
         chat_put(o, "\", \"arguments\": ");
         chat_say_arguments(o, &m->tool_calls[i]);
         chat_put(o, "}\n</tool_call>");
     }
-    chat_put(o, "<|im_end|>\n");
+    chat_put(o, "<|im_end|>");
+    chat_answer_end(o);
+    chat_put(o, "\n");
 }
 
 static void qwen25_system(struct chat_out *o, const struct chat_format *f,
@@ -170,6 +176,7 @@ static void qwen3_answer(struct chat_out *o, const struct chat *c, int32_t at, i
         content = chat_lstrip_newlines(chat_behind_last(content, "</think>"));
     }
     chat_put(o, "<|im_start|>assistant\n");
+    chat_answer_begin(o, m);
     if (at > query && (at + 1 == c->n_messages || thought.n)) {
         chat_put(o, "<think>\n");
         chat_say_text(o, chat_rstrip_newlines(chat_lstrip_newlines(thought)));
@@ -179,7 +186,9 @@ static void qwen3_answer(struct chat_out *o, const struct chat *c, int32_t at, i
         chat_say_text(o, content);
     }
     qwen3_calls(o, m, content.n);
-    chat_put(o, "<|im_end|>\n");
+    chat_put(o, "<|im_end|>");
+    chat_answer_end(o);
+    chat_put(o, "\n");
 }
 
 static void qwen3_system(struct chat_out *o, const struct chat_message *first)

@@ -27,8 +27,11 @@ void chat_render_deepseek_v2(struct chat_out *o, const struct chat_format *f, co
         else if (chat_is(m, "user"))
             say_all(o, "User: ", m->content, "\n\n");
         else if (chat_is(m, "assistant")) {
-            say_all(o, "Assistant: ", m->content, "");
+            chat_put(o, "Assistant:");
+            chat_answer_begin(o, m);
+            say_all(o, " ", m->content, "");
             chat_put_text(o, o->eos);
+            chat_answer_end(o);
         }
     }
     if (c->add_generation_prompt)
@@ -76,8 +79,11 @@ static void calls(struct chat_out *o, const struct chat_format *f, const struct 
     for (int32_t i = 0; i < m->n_tool_calls; i++) {
         const struct chat_tool_call *call = &m->tool_calls[i];
 
+        chat_put(o, s->called ? "" : "<｜Assistant｜>");
+        if (i == 0)
+            chat_answer_begin(o, m);
         if (!s->called)
-            say_all(o, "<｜Assistant｜>", m->content,
+            say_all(o, "", m->content,
                     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>");
         else
             chat_put(o, "\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>");
@@ -89,6 +95,7 @@ static void calls(struct chat_out *o, const struct chat_format *f, const struct 
     }
     if (closes)
         chat_put(o, "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>");
+    chat_answer_end(o);
 }
 
 static void answer(struct chat_out *o, const struct chat_format *f, const struct chat_message *m,
@@ -99,8 +106,10 @@ static void answer(struct chat_out *o, const struct chat_format *f, const struct
     if (!s->in_results && (f->traits & CHAT_DROPS_THOUGHTS))
         content = chat_behind_last(content, "</think>");
     chat_put(o, s->in_results ? "<｜tool▁outputs▁end｜>" : "<｜Assistant｜>");
+    chat_answer_begin(o, m);
     chat_say_text(o, content);
     chat_put(o, "<｜end▁of▁sentence｜>");
+    chat_answer_end(o);
     s->in_results = false;
 }
 
@@ -144,12 +153,14 @@ void chat_render_deepseek(struct chat_out *o, const struct chat_format *f, const
 static void v31_calls(struct chat_out *o, const struct chat_message *m, bool asked)
 {
     chat_put(o, asked ? "<｜Assistant｜></think>" : "");
+    chat_answer_begin(o, m);
     say_all(o, "", m->content, "<｜tool▁calls▁begin｜>");
     for (int32_t i = 0; i < m->n_tool_calls; i++) {
         say_all(o, "<｜tool▁call▁begin｜>", m->tool_calls[i].name, "<｜tool▁sep｜>");
         say_all(o, "", m->tool_calls[i].arguments, "<｜tool▁call▁end｜>");
     }
     chat_put(o, "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>");
+    chat_answer_end(o);
 }
 
 static void v31_answer(struct chat_out *o, const struct chat_message *m, bool asked,
@@ -158,8 +169,10 @@ static void v31_answer(struct chat_out *o, const struct chat_message *m, bool as
     struct chat_text content = chat_text_of(m->content);
 
     chat_put(o, asked ? "<｜Assistant｜></think>" : "");
+    chat_answer_begin(o, m);
     chat_say_text(o, in_results ? content : chat_behind_first(content, "</think>"));
     chat_put(o, "<｜end▁of▁sentence｜>");
+    chat_answer_end(o);
 }
 
 void chat_render_deepseek_v31(struct chat_out *o, const struct chat_format *f, const struct chat *c)

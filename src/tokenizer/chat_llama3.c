@@ -12,8 +12,12 @@ static void header(struct chat_out *o, const char *role)
 static void turn(struct chat_out *o, const struct chat_message *m)
 {
     header(o, m->role);
+    if (chat_is(m, "assistant"))
+        chat_answer_begin(o, m);
     chat_say_text(o, chat_trim(chat_text_of(m->content)));
     chat_put(o, "<|eot_id|>");
+    if (chat_is(m, "assistant"))
+        chat_answer_end(o);
 }
 
 void chat_render_llama3(struct chat_out *o, const struct chat_format *f, const struct chat *c)
@@ -66,11 +70,13 @@ static void call(struct chat_out *o, const struct chat_message *m)
         return;
     }
     header(o, "assistant");
+    chat_answer_begin(o, m);
     chat_put(o, "{\"name\": \"");
     chat_say(o, m->tool_calls[0].name);
     chat_put(o, "\", \"parameters\": ");
     chat_say_arguments(o, &m->tool_calls[0]);
     chat_put(o, "}<|eot_id|>");
+    chat_answer_end(o);
 }
 
 /* The template writes a result as a JSON string, because a text is iterable in Jinja. */

@@ -42,6 +42,8 @@ void chat_render_mistral_v1(struct chat_out *o, const struct chat_format *f, con
     for (int32_t i = first; i < c->n_messages; i++) {
         const struct chat_message *m = &c->messages[i];
 
+        if (chat_is(m, "assistant"))
+            chat_answer_begin(o, m);
         chat_put(o, space);
         if (chat_is(m, "user")) {
             chat_put(o, "[INST] ");
@@ -54,6 +56,7 @@ void chat_render_mistral_v1(struct chat_out *o, const struct chat_format *f, con
         } else if (chat_is(m, "assistant")) {
             chat_say(o, m->content);
             chat_put_text(o, o->eos);
+            chat_answer_end(o);
         } else {
             refuse_role(o);
         }
@@ -116,6 +119,7 @@ static void check_id(struct chat_out *o, const char *id)
 /* Through jansson, which writes as Python does what it is given as text. */
 static void calls(struct chat_out *o, const struct chat_message *m, const char *space)
 {
+    chat_answer_begin(o, m);
     chat_put(o, "[TOOL_CALLS]");
     chat_put(o, space);
     for (int32_t i = 0; i < m->n_tool_calls; i++) {
@@ -133,6 +137,7 @@ static void calls(struct chat_out *o, const struct chat_message *m, const char *
     }
     chat_put(o, "]");
     chat_put_text(o, o->eos);
+    chat_answer_end(o);
 }
 
 static void result(struct chat_out *o, const struct chat_message *m, const char *space)
@@ -189,9 +194,11 @@ void chat_render_mistral_v3(struct chat_out *o, const struct chat_format *f, con
         } else if (m->n_tool_calls) {
             calls(o, m, space);
         } else if (chat_is(m, "assistant")) {
+            chat_answer_begin(o, m);
             chat_put(o, space);
             chat_say(o, m->content);
             chat_put_text(o, o->eos);
+            chat_answer_end(o);
         } else if (chat_is(m, "tool")) {
             result(o, m, space);
         } else {

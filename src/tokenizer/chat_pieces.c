@@ -60,6 +60,29 @@ void chat_say(struct chat_out *o, const char *text)
     chat_say_text(o, chat_text_of(text));
 }
 
+void chat_answer_begin(struct chat_out *o, const struct chat_message *m)
+{
+    if (o->n_answers == o->answers_capacity) {
+        size_t capacity = o->answers_capacity ? o->answers_capacity * 2 : 8;
+        struct chat_answer_text *grown = realloc(o->answers, capacity * sizeof *grown);
+
+        if (!grown) {
+            o->rc = o->rc ? o->rc : mk_error_memory(o->err, capacity * sizeof *grown);
+            return;
+        }
+        o->answers = grown;
+        o->answers_capacity = capacity;
+    }
+    o->answers[o->n_answers++] =
+        (struct chat_answer_text){o->text->n, 0, (int32_t)(m - o->chat->messages)};
+}
+
+void chat_answer_end(struct chat_out *o)
+{
+    if (!o->rc)
+        o->answers[o->n_answers - 1].end = o->text->n;
+}
+
 void chat_refuse(struct chat_out *o, const char *why)
 {
     if (!o->rc)

@@ -17,10 +17,19 @@ struct chat_text {
     size_t n;
 };
 
+/* Bytes of the prompt that an assistant's message became; end 0 while it is being written. */
+struct chat_answer_text {
+    size_t begin, end;
+    int32_t message;
+};
+
 struct chat_out {
+    const struct chat *chat;
     struct buf *text;
     struct text_span *typed; /* owned; [n_typed] what came from outside, neighbours joined */
     size_t n_typed, capacity;
+    struct chat_answer_text *answers; /* owned; [n_answers] in order */
+    size_t n_answers, answers_capacity;
     struct chat_text bos, eos;
     json_t *tools; /* owned; parsed tools_json, a non-empty array, or NULL */
     struct mk_error *err;
@@ -45,6 +54,7 @@ struct chat_format {
     const char *bos, *eos;
     bool thinks, takes_tools;
     unsigned traits;    /* of enum chat_trait */
+    const char *template; /* text to write into a tokenizer's files, or NULL */
     const char *system; /* what the template says when there is no system message, or NULL */
     void (*render)(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 };
@@ -74,6 +84,10 @@ void chat_say_json_indented(struct chat_out *o, const json_t *value); /* indent=
 void chat_say_json_string(struct chat_out *o, struct chat_text text);
 /* The same for the arguments of a call, given as JSON text. */
 void chat_say_arguments(struct chat_out *o, const struct chat_tool_call *call);
+/* Around what the assistant wrote of its message m, the mark that ends its turn included: all that
+ * stands behind the prompt it answered. */
+void chat_answer_begin(struct chat_out *o, const struct chat_message *m);
+void chat_answer_end(struct chat_out *o);
 /* A conversation that the template refuses. */
 void chat_refuse(struct chat_out *o, const char *why);
 

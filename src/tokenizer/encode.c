@@ -146,7 +146,7 @@ static int encode_plain(struct encoder *e, const unsigned char *text, size_t n, 
     e->segment_begin = e->out->n;
     if (t->v.kind == VOCAB_SPM_BPE)
         return spm_encode(e, text, n, at_begin, err);
-    if (!t->v.byte_level_prefix_space || text[0] == ' ')
+    if (!t->v.byte_level_prefix_space || e->joined || text[0] == ' ')
         return splitter_run(&t->splitter, text, n, emit_piece, e, err);
     buf_init(&spaced, n + 1);
     rc = buf_append(&spaced, " ", 1, err);
@@ -175,11 +175,13 @@ static int encode_around(struct encoder *e, const struct added_set *set, const u
             rc = between(e, text + done, m.begin - done, at_begin && !done, err);
         if (!rc)
             rc = ids_append(e->out, m.id, err);
+        e->joined = false;
         done = m.end;
         from = m.next;
     }
     if (!rc && done < n)
         rc = between(e, text + done, n - done, at_begin && !done, err);
+    e->joined = false;
     return rc;
 }
 
@@ -261,8 +263,67 @@ static int encode_trusted(struct encoder *e, const unsigned char *text, size_t b
             rc = encode_around(e, set, text + *done, m.begin - *done, !*done, encode_segment, err);
         if (!rc)
             rc = ids_append(e->out, m.id, err);
+        e->joined = false;
         *done = m.end;
     }
+    return rc;
+}
+
+/* Parts of a text in order; those that came from outside are passed over one by one. */
+struct typed_text {
+    const unsigned char *text;
+    const struct text_span *typed; /* [n] those that end behind what was encoded */
+    size_t n;
+};
+
+/* Encodes text[from..to). */
+static int encode_range(struct encoder *e, struct typed_text *s, size_t from, size_t to,
+                        struct mk_error *err)
+{
+    const struct added_set *set = &e->t->added[0][false];
+    size_t done = from, begin = from;
+    int rc = 0;
+
+    while (!rc && begin < to) {
+        bool inside = s->n && s->typed->begin < to;
+        size_t end = inside ? s->typed->begin : to;
+
+        if (end > begin)
+            rc = encode_trusted(e, s->text, begin, end, &done, err);
+        begin = !inside ? to : s->typed->end > begin ? s->typed->end : begin;
+        if (inside && s->typed->end <= to) {
+            s->typed++;
+            s->n--;
+        }
+    }
+    if (rc || done == to)
+        return rc;
+    rc = encode_around(e, set, s->text + done, to - done, !done, encode_segment, err);
+    e->joined = true;
+    return rc;
+}
+
+int tokenizer_encode_cut(const struct tokenizer *t, const char *text, size_t n,
+                         const struct text_span *typed, size_t n_typed,
+                         const struct text_cuts *cuts, struct ids *out, struct mk_error *err)
+{
+    struct typed_text s = {(const unsigned char *)text, typed, n_typed};
+    struct encoder e = {.t = t, .out = out, .specials = false};
+    size_t before = out->n, from = 0;
+    int rc = 0;
+
+    if (n > INT32_MAX)
+        return mk_error_set(err, MK_ELIMIT, "a text of %zu bytes is too long to tokenize", n);
+    for (size_t i = 0; !rc && i < cuts->n; i++) {
+        rc = encode_range(&e, &s, from, cuts->cuts[i], err);
+        cuts->at[i] = out->n;
+        from = cuts->cuts[i];
+    }
+    if (!rc)
+        rc = encode_range(&e, &s, from, n, err);
+    if (rc)
+        out->n = before;
+    encoder_release(&e);
     return rc;
 }
 
@@ -270,22 +331,5 @@ int tokenizer_encode_typed(const struct tokenizer *t, const char *text, size_t n
                            const struct text_span *typed, size_t n_typed, struct ids *out,
                            struct mk_error *err)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
-    struct encoder e = {.t = t, .out = out, .specials = false};
-    size_t before = out->n, done = 0, begin = 0;
-    int rc = 0;
-
-    if (n > INT32_MAX)
-        return mk_error_set(err, MK_ELIMIT, "a text of %zu bytes is too long to tokenize", n);
-    for (size_t i = 0; !rc && i <= n_typed; i++) {
-        rc = encode_trusted(&e, bytes, begin, i < n_typed ? typed[i].begin : n, &done, err);
-        begin = i < n_typed ? typed[i].end : n;
-    }
-    if (!rc && done < n)
-        rc = encode_around(&e, &t->added[0][false], bytes + done, n - done, !done, encode_segment,
-                           err);
-    if (rc)
-        out->n = before;
-    encoder_release(&e);
-    return rc;
+    return tokenizer_encode_cut(t, text, n, typed, n_typed, &(struct text_cuts){0}, out, err);
 }

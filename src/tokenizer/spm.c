@@ -83,7 +83,7 @@ static int visible_spaces(const struct encoder *e, struct buf *out, const unsign
 {
     const struct vocab *v = &e->t->v;
     bool begins = text[0] == ' ' || (n >= 3 && !memcmp(text, block, 3));
-    bool prefix = v->spm_prefix_space && (at_begin || !v->spm_prefix_first) &&
+    bool prefix = v->spm_prefix_space && !e->joined && (at_begin || !v->spm_prefix_first) &&
                   !(v->spm_prefix_once && begins);
     size_t done = 0;
     int rc = prefix ? buf_append(out, block, 3, err) : 0;

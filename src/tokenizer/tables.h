@@ -37,6 +37,7 @@ struct encoder {
     struct bpe_scratch scratch;
     size_t segment_begin; /* ids before this belong to an earlier segment: unknowns do not fuse with
                              them */
+    bool joined; /* what comes next goes on behind plain text that was cut: no space in front */
 };
 
 /* Symbols of a piece before merging; -1 keeps its neighbours apart and is not emitted. */

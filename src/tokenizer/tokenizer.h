@@ -38,6 +38,13 @@ struct text_span { size_t begin, end; };
 int tokenizer_encode_typed(const struct tokenizer *t, const char *text, size_t n,
                            const struct text_span *typed, size_t n_typed, struct ids *out,
                            struct mk_error *err);
+/* The same, cut at the bytes cuts[n_cuts] (ascending, at most n): nothing merges across, as if the
+ * text in front had been read and the text behind were written by a model. at [n_cuts] says how
+ * many ids `out` has in front of each cut. */
+struct text_cuts { const size_t *cuts; size_t n, *at; };
+int tokenizer_encode_cut(const struct tokenizer *t, const char *text, size_t n,
+                         const struct text_span *typed, size_t n_typed,
+                         const struct text_cuts *cuts, struct ids *out, struct mk_error *err);
 /* -1 when there is no token with exactly this text. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text);
 /* The bytes a token stands for (byte alphabet and U+2581 undone); tokens of kind SPECIAL give

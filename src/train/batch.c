@@ -15,20 +15,20 @@ static int reserve(struct batch *b, int32_t more, int32_t *room, struct arena *m
 {
     int32_t want = b->n_seqs + more;
     struct train_seq *seqs;
-    int32_t *source;
+    struct batch_origin *origins;
 
     if (want <= *room)
         return 0;
     want = want < 2 * *room ? 2 * *room : want;
     if (arena_take(memory, &seqs, (size_t)want, sizeof *seqs, err) ||
-        arena_take(memory, &source, (size_t)want, sizeof *source, err))
+        arena_take(memory, &origins, (size_t)want, sizeof *origins, err))
         return err->code;
     if (b->n_seqs) {
         memcpy(seqs, b->seqs, (size_t)b->n_seqs * sizeof *seqs);
-        memcpy(source, b->source, (size_t)b->n_seqs * sizeof *source);
+        memcpy(origins, b->origins, (size_t)b->n_seqs * sizeof *origins);
     }
     b->seqs = seqs;
-    b->source = source;
+    b->origins = origins;
     *room = want;
     return 0;
 }
@@ -36,6 +36,7 @@ static int reserve(struct batch *b, int32_t more, int32_t *room, struct arena *m
 static int add(struct batch *b, const struct corpus_fragment *f, int source, bool keep_all,
                struct arena *memory, struct mk_error *err)
 {
+    struct batch_origin origin = {.source = source, .reference = f->reference};
     size_t n = (size_t)f->n;
     int32_t *ids, *targets;
     float *loss;
@@ -45,13 +46,17 @@ static int add(struct batch *b, const struct corpus_fragment *f, int source, boo
         arena_take(memory, &loss, n, sizeof *loss, err))
         return err->code;
     memcpy(ids, f->ids, n * sizeof *ids);
-    memcpy(targets, f->ids + 1, (n - 1) * sizeof *targets);
-    targets[n - 1] = -1;
-    b->source[b->n_seqs] = source;
+    for (size_t i = 0; i < n; i++) {
+        bool learned = i + 1 < n && (!f->learned || f->learned[i + 1]);
+
+        targets[i] = learned ? f->ids[i + 1] : -1;
+        origin.n_targets += learned;
+    }
+    b->origins[b->n_seqs] = origin;
     b->seqs[b->n_seqs++] = (struct train_seq){
         .ids = ids, .targets = targets, .loss = loss, .n_ids = f->n, .keep_all = keep_all};
     b->n_tokens += f->n;
-    b->n_targets += f->n - 1;
+    b->n_targets += origin.n_targets;
     return 0;
 }
 
@@ -60,7 +65,7 @@ int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct ar
 {
     int32_t room = 0;
 
-    *b = (struct batch){0};
+    *b = (struct batch){.pairs = corpus_has_pairs(c)};
     for (int32_t i = 0; i < n_sequences; i++) {
         struct corpus_sequence s = corpus_next(c);
         const struct mixture *m = corpus_mixture(c);
@@ -75,24 +80,42 @@ int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct ar
     return 0;
 }
 
+double batch_loss(const struct batch *b, int32_t i, int64_t *n)
+{
+    const struct train_seq *s = &b->seqs[i];
+    double sum = 0;
+
+    if (b->pairs) {
+        *n = i % 2 == 0;
+        return b->origins[i].loss;
+    }
+    *n = b->origins[i].n_targets;
+    for (int32_t j = 0; j < s->n_ids; j++)
+        sum += (double)s->loss[j];
+    return sum;
+}
+
 void batch_count(const struct batch *b, struct corpus *c)
 {
     for (int32_t i = 0; i < b->n_seqs; i++) {
-        const struct train_seq *s = &b->seqs[i];
-        double sum = 0;
+        int64_t n;
+        double sum = batch_loss(b, i, &n);
 
-        for (int32_t j = 0; j < s->n_ids; j++)
-            sum += (double)s->loss[j];
-        mixture_count(corpus_mixture(c), b->source[i], s->n_ids, sum, s->n_ids - 1);
+        mixture_count(corpus_mixture(c), b->origins[i].source, b->seqs[i].n_ids, sum, n);
     }
 }
 
 int32_t batch_cut(const struct batch *b, int32_t first, int64_t tokens)
 {
-    int32_t n = 0;
+    int32_t n = 0, unit = b->pairs ? 2 : 1;
     int64_t sum = 0;
 
-    while (first + n < b->n_seqs && (n == 0 || sum + b->seqs[first + n].n_ids <= tokens))
-        sum += b->seqs[first + n++].n_ids;
+    while (first + n < b->n_seqs) {
+        for (int32_t i = 0; i < unit; i++)
+            sum += b->seqs[first + n + i].n_ids;
+        if (n > 0 && sum > tokens)
+            break;
+        n += unit;
+    }
     return n;
 }

@@ -7,19 +7,31 @@
 #include "train/corpus.h"
 #include "train/pass.h"
 
+/* Where a sequence came from. */
+struct batch_origin {
+    int32_t source;   /* of the corpus */
+    int32_t n_targets;
+    double reference; /* of pairs: log-probability of the answer under the reference, see dpo.h */
+    double loss;      /* of pairs: to be filled in for the first of two */
+};
+
 struct batch {
-    struct train_seq *seqs; /* [n_seqs] with losses to be filled in */
-    int32_t *source;        /* [n_seqs] of the corpus */
+    struct train_seq *seqs;       /* [n_seqs] with losses to be filled in */
+    struct batch_origin *origins; /* [n_seqs] */
     int32_t n_seqs;
+    bool pairs; /* sequences 2 i and 2 i + 1 answer the same prompt: chosen, rejected */
     int64_t n_tokens, n_targets;
 };
 
 /* n_sequences of the corpus; memory is the caller's, and outlives the batch. */
 int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct arena *memory,
                struct mk_error *err);
+/* Of sequence i: how many losses it has, and their sum. A pair has one, its first sequence's. */
+double batch_loss(const struct batch *b, int32_t i, int64_t *n);
 /* Tells the corpus what was learned from each source. */
 void batch_count(const struct batch *b, struct corpus *c);
-/* How many sequences from `first` on have at most `tokens` tokens together; at least one. */
+/* How many sequences from `first` on have at most `tokens` tokens together; at least one, or one
+ * pair: pairs stay together. */
 int32_t batch_cut(const struct batch *b, int32_t first, int64_t tokens);
 
 #endif

@@ -296,7 +296,7 @@ static int write_config(const struct arch *a, const char *dir, struct mk_error *
     return code;
 }
 
-static int copy_tokenizer(const char *from, const char *dir, struct mk_error *err)
+int checkpoint_copy_tokenizer(const char *from, const char *dir, struct mk_error *err)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
                                         "chat_template.jinja", "generation_config.json"};
@@ -372,7 +372,7 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
         return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
     if (!(code = write_weights(t->params, part, err)) && !(code = write_optimizer(t, part, err)) &&
         !(code = write_state(t, corpus, part, err)) &&
-        !(code = copy_tokenizer(tokenizer, part, err)) &&
+        !(code = checkpoint_copy_tokenizer(tokenizer, part, err)) &&
         !(code = write_config(&t->params->arch, part, err)))
         code = finish(part, dir, err);
     if (code)

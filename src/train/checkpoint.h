@@ -22,4 +22,7 @@ int checkpoint_parse_state(const char *json, size_t n, const char *path,
                            const struct mixture *data, struct trainer_state *s,
                            struct mixture_state *m, int64_t *optimizer_steps, struct mk_error *err);
 
+/* Those of a tokenizer's files that are there, and generation_config.json. */
+int checkpoint_copy_tokenizer(const char *from, const char *dir, struct mk_error *err);
+
 #endif

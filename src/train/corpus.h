@@ -1,6 +1,10 @@
 /* corpus.h: what a run trains on: sources of shards, packed, mixed and shuffled, one sequence after
  * the other.
  *
+ * Texts longer than a sequence are split. A conversation is not: an answer without its question
+ * would be learned. It is cut behind the last answer that fits whole, and left out when none does;
+ * a pair is left out when it does not fit.
+ *
  * Where a run stands in it is the `struct mixture_state` in `mixture.state`: put it back after
  * corpus_open with the same options, and the same sequences follow. One owner. */
 #ifndef MK_TRAIN_CORPUS_H
@@ -30,8 +34,14 @@ struct corpus_options {
 };
 
 /* A document or a part of one. Fragments do not see one another: the first id of each is at
- * position 0, and its last predicts nothing. */
-struct corpus_fragment { const int32_t *ids; int32_t n; };
+ * position 0, and its last predicts nothing. Of pairs, fragments 2 i and 2 i + 1 belong together.
+ */
+struct corpus_fragment {
+    const int32_t *ids;
+    const unsigned char *learned;      /* [n] not 0 where an id is learned; NULL: all are */
+    int32_t n;
+    double reference;                  /* of pairs: see corpus_set_reference */
+};
 
 /* Borrowed until the next corpus_next. */
 struct corpus_sequence {
@@ -47,8 +57,34 @@ int corpus_open(struct corpus **c, const struct corpus_options *o, struct mk_err
 void corpus_close(struct corpus *c);
 /* The mixture inside: its counters may be read, mixture_count called, its state set. */
 struct mixture *corpus_mixture(struct corpus *c);
-/* How the documents of a source were packed. */
+/* How the documents of a source were packed; of pairs each counts as one document. */
 const struct packing *corpus_packing(const struct corpus *c, int source);
+
+/* What did not fit into a sequence; of texts nothing is lost. */
+struct corpus_loss {
+    int64_t n_documents;               /* of the source; pairs count as one here */
+    int64_t n_cut, n_left_out;         /* documents */
+    int64_t n_tokens;                  /* of both */
+};
+struct corpus_loss corpus_loss(const struct corpus *c, int source);
+/* How many ids of a shard's document are trained on in sequences of so many tokens. */
+int64_t corpus_fit(const struct token_shard *s, int64_t document, int32_t length);
+
+/* ---- Pairs (see dpo.h) ----------------------------------------------------------------------- */
+
+/* Whether it holds pairs: all of its sources do, or none. */
+bool corpus_has_pairs(const struct corpus *c);
+/* Pairs of a source, those left out too. */
+int64_t corpus_n_pairs(const struct corpus *c, int source);
+/* Both conversations of a pair in memory that lasts until the next call or corpus_next; false when
+ * it is left out. */
+bool corpus_pair(struct corpus *c, int source, int64_t pair, struct corpus_fragment out[2]);
+/* What fragments of this source carry as `reference`: [2 * n_pairs] borrowed. */
+void corpus_set_reference(struct corpus *c, int source, const double *reference);
+/* SHA-256 over the checksums of a source's shards. */
+int corpus_fingerprint(const struct corpus *c, int source, unsigned char out[32],
+                       struct mk_error *err);
+
 struct corpus_sequence corpus_next(struct corpus *c);
 /* Of all shards: what reading them maps into memory. */
 uint64_t corpus_bytes(const struct corpus *c);

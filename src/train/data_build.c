@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "formats/token_shard.h"
 #include "train/fim.h"
 
@@ -12,9 +13,11 @@
 #define BATCH_BYTES ((size_t)8 << 20)
 
 struct item {
-    size_t begin, n;          /* in the batch's text */
+    size_t begin, n;          /* in the batch's text: a text, or a record of chat_data.h */
+    size_t path;              /* of its file, in the batch's text */
+    int64_t line;
     uint64_t number;          /* of the document in the source */
-    struct ids ids;           /* owned; reused */
+    struct chat_ids out;      /* owned; reused */
     struct mk_error err;      /* code 0: fine */
 };
 
@@ -28,8 +31,7 @@ struct build {
     struct token_shard_key key;
     struct dedup *dedup;                 /* owned; NULL: copies stay */
     struct token_shard_writer shard;     /* open while shard.file.path is not NULL */
-    char *text;                          /* [capacity] of the batch; owned */
-    size_t n_bytes, capacity;
+    struct buf text;                     /* of the batch */
     struct item *items;                  /* [BATCH_DOCUMENTS] owned */
     int64_t n_items;
     uint64_t n_read;
@@ -61,7 +63,11 @@ static int open_shard(struct build *b, struct mk_error *err)
 
     if (n < 0 || (size_t)n >= sizeof path)
         return mk_error_set(err, MK_ELIMIT, "%s: path is too long", b->dir);
-    return token_shard_create(&b->shard, path, &b->key, err);
+    return token_shard_create(&b->shard, path, &b->key,
+                              !b->o->chat          ? TOKEN_SHARD_TEXT
+                              : b->o->chat->pairs ? TOKEN_SHARD_PAIRS
+                                                  : TOKEN_SHARD_CHAT,
+                              err);
 }
 
 static int close_shard(struct build *b, struct mk_error *err)
@@ -72,20 +78,49 @@ static int close_shard(struct build *b, struct mk_error *err)
     return token_shard_finish(&b->shard, err);
 }
 
+/* ids [begin, end) of the item as one document. */
+static int write_document(struct build *b, const struct item *item, size_t begin, size_t end,
+                          struct mk_error *err)
+{
+    const unsigned char *learned = b->o->chat ? item->out.learned + begin : NULL;
+
+    if (token_shard_append(&b->shard, item->out.ids.data + begin, learned, end - begin, err))
+        return err->code;
+    b->report->n_documents++;
+    b->report->n_tokens += (int64_t)(end - begin);
+    for (size_t i = 0; learned && i < end - begin; i++)
+        b->report->n_learned += learned[i];
+    return 0;
+}
+
+/* A conversation that cannot be learned from. */
+static int bad_line(struct build *b, const char *path, int64_t line, const char *why,
+                    struct mk_error *err)
+{
+    b->report->read.n_bad++;
+    return b->o->text.skip_bad ? 0
+                               : mk_error_set(err, MK_EFORMAT, "%s: line %lld: %s", path,
+                                              (long long)line, why);
+}
+
 static int write_item(struct build *b, const struct item *item, struct mk_error *err)
 {
+    size_t n = item->out.ids.n, n_first = b->o->chat ? item->out.n_chosen : n;
+
+    if (item->err.code == MK_EINVAL && b->o->chat)
+        return bad_line(b, b->text.data + item->path, item->line, item->err.text, err);
     if (item->err.code) {
         *err = item->err;
         return err->code;
     }
-    if (item->ids.n == 0)
+    if (n == 0)
         return 0;
     if (!b->shard.file.path && open_shard(b, err))
         return err->code;
-    if (token_shard_append(&b->shard, item->ids.data, item->ids.n, err))
+    if (write_document(b, item, 0, n_first, err) ||
+        (n > n_first && write_document(b, item, n_first, n, err)))
         return err->code;
-    b->report->n_documents++;
-    b->report->n_tokens += (int64_t)item->ids.n;
+    b->report->n_answers += item->out.n_answers;
     return b->shard.n_tokens >= b->o->shard_tokens ? close_shard(b, err) : 0;
 }
 
@@ -99,14 +134,18 @@ static void encode_item(void *context, int64_t task, int worker)
     const struct vocab *v = tokenizer_vocab(b->t);
 
     (void)worker;
-    item->ids.n = 0;
+    item->out.ids.n = 0;
     item->err.code = 0;
-    if ((b->o->add_bos && ids_append(&item->ids, v->bos_id, &item->err)) ||
-        fim_encode(&b->fim, b->t, item->number, b->text + item->begin, item->n, &item->ids,
-                   &item->err))
+    if (b->o->chat) {
+        chat_record_encode(b->o->chat, b->text.data + item->begin, item->n, &item->out, &item->err);
+        return;
+    }
+    if ((b->o->add_bos && ids_append(&item->out.ids, v->bos_id, &item->err)) ||
+        fim_encode(&b->fim, b->t, item->number, b->text.data + item->begin, item->n,
+                   &item->out.ids, &item->err))
         return;
     if (b->o->add_eos)
-        ids_append(&item->ids, v->eos_id, &item->err);
+        ids_append(&item->out.ids, v->eos_id, &item->err);
 }
 
 static int flush_batch(struct build *b, struct mk_error *err)
@@ -117,54 +156,72 @@ static int flush_batch(struct build *b, struct mk_error *err)
     for (int64_t i = 0; !rc && i < b->n_items; i++)
         rc = write_item(b, &b->items[i], err);
     b->n_items = 0;
-    b->n_bytes = 0;
+    buf_clear(&b->text);
     return rc;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int keeps(struct build *b, const struct text_document *d, bool *keep, struct mk_error *err)
+/* text [n]: a text, or a record. */
+static int keeps(struct build *b, const char *text, size_t n, bool *keep, struct mk_error *err)
 {
     struct dedup_verdict v = {.kind = DEDUP_KEEP};
     enum quality q = QUALITY_KEEP;
-    int rc = b->o->filter
-                 ? quality_check(&b->o->quality, d->text, d->n, &q, &b->report->quality, err)
+    int rc = b->o->filter && !b->o->chat
+                 ? quality_check(&b->o->quality, text, n, &q, &b->report->quality, err)
                  : 0;
 
     if (!rc && q == QUALITY_KEEP && b->dedup)
-        rc = dedup_add(b->dedup, d->text, d->n, &v, err);
+        rc = dedup_add(b->dedup, text, n, &v, err);
     *keep = q == QUALITY_KEEP && v.kind == DEDUP_KEEP;
     return rc;
 }
 
+/* The text or record at the end of the batch's text. */
+static int put_document(struct build *b, const struct text_document *d, bool *fine,
+                        struct mk_error *err)
+{
+    char room[160];
+    const char *why;
+
+    *fine = true;
+    if (!b->o->chat)
+        return d->text ? buf_append(&b->text, d->text, d->n, err)
+                       : mk_error_set(err, MK_EUNSUPPORTED,
+                                      "%s: line %lld: a conversation, where texts are wanted: say "
+                                      "format chat",
+                                      d->path, (long long)d->line);
+    why = chat_data_check(b->o->chat, d, room);
+    *fine = !why;
+    return why ? bad_line(b, d->path, d->line, why, err) : chat_record_write(&b->text, d, err);
+}
+
 static int add_document(struct build *b, const struct text_document *d, struct mk_error *err)
 {
+    struct item *item = &b->items[b->n_items];
     uint64_t number = b->n_read++;
+    size_t path = b->text.n, begin;
     bool keep;
-    int rc;
+    int rc = buf_append(&b->text, d->path, strlen(d->path) + 1, err);
 
-    if (!d->text)
-        return mk_error_set(err, MK_EUNSUPPORTED,
-                            "%s: line %lld: a conversation: it is no text to pre-train on", d->path,
-                            (long long)d->line);
-    rc = keeps(b, d, &keep, err);
-    if (rc || !keep)
+    begin = b->text.n;
+    if (!rc)
+        rc = put_document(b, d, &keep, err);
+    if (!rc && keep)
+        rc = keeps(b, b->text.data + begin, b->text.n - begin, &keep, err);
+    if (rc)
         return rc;
-    if (b->capacity - b->n_bytes < d->n) {
-        size_t want = b->n_bytes + d->n + BATCH_BYTES;
-        char *grown = realloc(b->text, want);
-
-        if (!grown)
-            return mk_error_memory(err, want);
-        b->text = grown;
-        b->capacity = want;
+    if (!keep) {
+        b->text.n = path;
+        return 0;
     }
-    memcpy(b->text + b->n_bytes, d->text, d->n);
-    b->items[b->n_items].begin = b->n_bytes;
-    b->items[b->n_items].n = d->n;
-    b->items[b->n_items++].number = number;
-    b->n_bytes += d->n;
-    return b->n_items == BATCH_DOCUMENTS || b->n_bytes >= BATCH_BYTES ? flush_batch(b, err) : 0;
+    item->begin = begin;
+    item->n = b->text.n - begin;
+    item->path = path;
+    item->line = d->line;
+    item->number = number;
+    b->n_items++;
+    return b->n_items == BATCH_DOCUMENTS || b->text.n >= BATCH_BYTES ? flush_batch(b, err) : 0;
 }
 
 static void add_counts(struct text_source_counts *all, struct text_source_counts c)
@@ -206,8 +263,11 @@ static int add_path(struct build *b, const char *path, struct mk_error *err)
     struct text_document d;
     struct text_source *s;
     bool more = true;
-    int rc = text_source_open(&s, path, &b->o->text, err);
+    struct text_source_options text = b->o->text;
+    int rc;
 
+    text.pairs = b->o->chat && b->o->chat->pairs;
+    rc = text_source_open(&s, path, &text, err);
     if (rc)
         return rc;
     while (!rc) {
@@ -228,7 +288,10 @@ static int add_path(struct build *b, const char *path, struct mk_error *err)
 static int start(struct build *b, struct mk_error *err)
 {
     const struct vocab *v = tokenizer_vocab(b->t);
+    struct dedup_options dedup = b->o->dedup;
 
+    buf_init(&b->text, SIZE_MAX / 4);
+    dedup.near = dedup.near && !b->o->chat;
     if (!b->o->name || !*b->o->name || strchr(b->o->name, '/'))
         return mk_error_set(err, MK_EINVAL, "the name of a source may not be empty or hold a '/'");
     if (b->o->shard_tokens < 1)
@@ -239,7 +302,7 @@ static int start(struct build *b, struct mk_error *err)
     b->key.n_vocab = v->n_tokens;
     if (vocab_fingerprint(v, b->key.fingerprint, err) ||
         fim_init(&b->fim, b->t, b->o->fim_rate, b->o->seed, err) ||
-        (b->o->drop_copies && dedup_create(&b->dedup, &b->o->dedup, err)))
+        (b->o->drop_copies && dedup_create(&b->dedup, &dedup, err)))
         return err->code;
     b->items = calloc(BATCH_DOCUMENTS, sizeof *b->items);
     return b->items ? 0 : mk_error_memory(err, BATCH_DOCUMENTS * sizeof *b->items);
@@ -248,9 +311,9 @@ static int start(struct build *b, struct mk_error *err)
 static void release(struct build *b)
 {
     for (int i = 0; b->items && i < BATCH_DOCUMENTS; i++)
-        ids_release(&b->items[i].ids);
+        chat_ids_release(&b->items[i].out);
     free(b->items);
-    free(b->text);
+    buf_release(&b->text);
     dedup_free(b->dedup);
     token_shard_discard(&b->shard);
 }

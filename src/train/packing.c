@@ -91,10 +91,11 @@ static int count_pieces(struct packer *k, struct mk_error *err)
     uint64_t n = 0;
 
     for (int64_t d = 0; d < k->n_documents; d++) {
-        if (k->lengths[d] < 1)
+        if (k->lengths[d] < 0)
             return mk_error_set(err, MK_EINVAL, "document %lld has %lld tokens", (long long)d,
                                 (long long)k->lengths[d]);
-        if (!checked_add(n, ((uint64_t)k->lengths[d] - 1) / (uint64_t)k->p->length + 1, &n) ||
+        if (!checked_add(n, (uint64_t)k->lengths[d] / (uint64_t)k->p->length, &n) ||
+            !checked_add(n, k->lengths[d] % k->p->length > 0, &n) ||
             n > INT64_MAX / 64)
             return mk_error_set(err, MK_ELIMIT, "too many tokens to pack");
         k->p->n_tokens += k->lengths[d];

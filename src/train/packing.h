@@ -31,7 +31,7 @@ struct packing {
     int64_t *first;               /* [n_sequences + 1] a sequence's first fragment; owned */
 };
 
-/* lengths [n_documents] in tokens, each >= 1. 1 <= length < PACKING_MAX_LENGTH. */
+/* lengths [n_documents] in tokens; 0: left out. 1 <= length < PACKING_MAX_LENGTH. */
 int packing_init(struct packing *p, const int64_t *lengths, int64_t n_documents, int32_t length,
                  struct mk_error *err);
 void packing_release(struct packing *p);

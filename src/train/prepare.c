@@ -12,6 +12,7 @@
 #include "base/folder.h"
 #include "base/map_file.h"
 #include "tokenizer/bpe_train.h"
+#include "train/prepare_chat.h"
 
 #define PATH 4096
 #define MAX_SHARDS 4096 /* of one source */
@@ -145,7 +146,17 @@ static int freeze(struct job *j, struct mk_error *err)
 
 /* ---- Vocabulary ----------------------------------------------------------------------------- */
 
-static int learn_source(struct bpe_trainer *t, const char *path, const char *field,
+static int learn_messages(struct bpe_trainer *t, const struct text_message *m, size_t n,
+                          struct mk_error *err)
+{
+    int code = 0;
+
+    for (size_t i = 0; i < n && !code; i++)
+        code = bpe_trainer_add(t, m[i].content, m[i].n, err);
+    return code;
+}
+
+static int learn_source(struct bpe_trainer *t, const char *path, const char *field, bool pairs,
                         struct mk_error *err)
 {
     struct text_source_options o = text_source_defaults();
@@ -155,13 +166,16 @@ static int learn_source(struct bpe_trainer *t, const char *path, const char *fie
     int code;
 
     o.field = field;
+    o.pairs = pairs;
     if (text_source_open(&s, path, &o, err))
         return err->code;
     while (!(code = text_source_next(s, &d, &more, err)) && more) {
         if (d.text)
             code = bpe_trainer_add(t, d.text, d.n, err);
-        for (size_t i = 0; i < d.n_messages && !code; i++)
-            code = bpe_trainer_add(t, d.messages[i].content, d.messages[i].n, err);
+        if (!code)
+            code = learn_messages(t, d.messages, d.n_messages, err);
+        if (!code)
+            code = learn_messages(t, d.rejected + d.n_prompt, d.n_rejected - d.n_prompt, err);
         if (code)
             break;
     }
@@ -184,7 +198,8 @@ static int learn(struct job *j, const char *dir, struct mk_error *err)
     for (int32_t i = 0; i < j->r->data.n_sources && !code; i++) {
         code = join(path, j->base, j->r->data.sources[i].path, err);
         if (!code)
-            code = learn_source(t, path, j->r->data.field, err);
+            code = learn_source(t, path, j->r->data.field,
+                                j->r->data.sources[i].format == RECIPE_FORMAT_PAIRS, err);
     }
     if (!code)
         code = bpe_trainer_run(t, err);
@@ -338,6 +353,7 @@ static int tokenise(struct job *j, const struct recipe_source *s, const char *pa
     o.drop_copies = j->r->data.drop_copies;
     o.fim_rate = j->r->data.fim;
     o.seed = (uint64_t)j->r->seed;
+    o.chat = s->format == RECIPE_FORMAT_TEXT ? NULL : &j->p->chat;
     say(j, "tokenising", path);
     if (data_build(j->p->vocabulary, &o, j->ex, dir, &report, err))
         return err->code;
@@ -474,7 +490,8 @@ int prepare_data(struct prepared *p, const struct recipe *r, const char *base, c
     struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
     struct token_shard_key key;
 
-    if (model_shape(&j, err) || vocabulary(&j, &key, err) || data(&j, &key, err)) {
+    if (model_shape(&j, err) || vocabulary(&j, &key, err) || prepare_chat(p, r, run, err) ||
+        data(&j, &key, err)) {
         prepared_release(p);
         return err->code;
     }
@@ -488,10 +505,11 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
     struct token_shard_key key;
 
     if (weights(&j, resume, err) || freeze(&j, err) || vocabulary(&j, &key, err) ||
-        data(&j, &key, err)) {
+        prepare_chat(p, r, run, err) || data(&j, &key, err)) {
         prepared_release(p);
         return err->code;
     }
+    prepare_tell_loss(p, r);
     return 0;
 }
 

@@ -24,7 +24,7 @@ struct point_text {
     char *tokens, *weight;
 };
 struct source_text {
-    char *name, *path, *weight;
+    char *name, *path, *weight, *format;
     struct point_text *weights;
     uint64_t weights_count;
 };
@@ -65,6 +65,8 @@ static const cyaml_schema_field_t source_fields[] = {
                            struct source_text, weight, 0, MAX_TEXT),
     CYAML_FIELD_SEQUENCE("weights", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct source_text,
                          weights, &point_value, 1, MIXTURE_MAX_POINTS),
+    CYAML_FIELD_STRING_PTR("format", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct source_text, format, 0, MAX_TEXT),
     CYAML_FIELD_END
 };
 static const cyaml_schema_value_t source_value = {
@@ -385,6 +387,9 @@ static int put_weights(struct recipe_source *out, const struct source_text *s, c
 static int put_sources(struct recipe *r, const struct file_text *f, const char *path,
                        struct mk_error *err)
 {
+    static const struct recipe_key format = {"data.sources",    "format", RECIPE_CHOICE, 0, 0, 0,
+                                             "", "text|chat|pairs", NULL};
+
     r->data.n_sources = (int32_t)f->sources_count;
     for (int32_t i = 0; i < r->data.n_sources; i++) {
         const struct source_text *s = &f->sources[i];
@@ -394,7 +399,8 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
         *out = (struct recipe_source){.name = s->name && *s->name ? s->name
                                               : slash             ? slash + 1
                                                                   : s->path,
-                                      .path = s->path};
+                                      .path = s->path,
+                                      .format = r->data.format};
         if (strchr(out->name, '/') || *out->name == '.' || !*out->name)
             return mk_error_set(err, MK_EINVAL, "%s: data.sources: '%s' cannot be a source's name",
                                 path, out->name);
@@ -403,7 +409,8 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
                 return mk_error_set(err, MK_EINVAL,
                                     "%s: data.sources: two sources have the name '%s'", path,
                                     out->name);
-        if (put_weights(out, s, path, err))
+        if (put_weights(out, s, path, err) ||
+            (s->format && put_choice(&format, s->format, path, &out->format, err)))
             return err->code;
     }
     return 0;
@@ -591,6 +598,8 @@ static int put_points(struct buf *b, const struct recipe_source *s, struct mk_er
 
 static int put_source_list(struct buf *b, const struct recipe *r, struct mk_error *err)
 {
+    static const char *const formats[] = {"text", "chat", "pairs"};
+
     if (buf_append_string(b, "  sources:\n", err))
         return err->code;
     for (int32_t i = 0; i < r->data.n_sources; i++) {
@@ -598,7 +607,7 @@ static int put_source_list(struct buf *b, const struct recipe *r, struct mk_erro
 
         if (buf_append_string(b, "  - name: ", err) || put_quoted(b, s->name, err) ||
             buf_append_string(b, "\n    path: ", err) || put_quoted(b, s->path, err) ||
-            put_points(b, s, err))
+            put_points(b, s, err) || buf_printf(b, err, "    format: %s\n", formats[s->format]))
             return err->code;
     }
     return 0;

@@ -16,6 +16,7 @@
 #define RECIPE_MAX_SOURCES MIXTURE_MAX_SOURCES
 
 enum recipe_compute { RECIPE_F32, RECIPE_BF16, RECIPE_FP8 };
+enum recipe_format { RECIPE_FORMAT_TEXT, RECIPE_FORMAT_CHAT, RECIPE_FORMAT_PAIRS };
 enum recipe_optimizer { RECIPE_ADAMW, RECIPE_MUON, RECIPE_MUON_V4 };
 
 struct recipe_source {
@@ -23,6 +24,7 @@ struct recipe_source {
     /* `weight` is one point, `weights` several: a portfolio over tokens, see mixture.h. */
     int32_t n_points;
     struct mixture_point points[MIXTURE_MAX_POINTS];
+    int64_t format; /* enum recipe_format */
 };
 
 /* Strings live as long as the recipe. Units: tokens unless said otherwise. */
@@ -46,6 +48,8 @@ struct recipe {
         double fim;
         bool filter, drop_copies;
         const char *field; /* of JSONL */
+        int64_t format;    /* enum recipe_format of sources that do not say */
+        const char *chat_template; /* a name; "": the tokenizer's */
         struct recipe_source sources[RECIPE_MAX_SOURCES];
         int32_t n_sources;
     } data;
@@ -58,6 +62,9 @@ struct recipe {
         double lr, beta1, beta2, eps, weight_decay, clip, muon_lr, outlier_z, ema;
         int64_t moments; /* 0 f32, 1 bf16 */
     } optimizer;
+    struct { /* of pairs, see dpo.h */
+        double beta, label_smoothing, sft;
+    } dpo;
     struct {
         int64_t kind; /* enum schedule_kind */
         int64_t warmup_tokens;

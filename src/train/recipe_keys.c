@@ -46,6 +46,10 @@ static const struct recipe_key keys[] = {
     {"data", "drop_copies", RECIPE_BOOL, AT(data.drop_copies), 0, 0, "true", NULL,
      "drop exact and near duplicates"},
     {"data", "field", RECIPE_TEXT, AT(data.field), 0, 0, "text", NULL, "of JSONL files"},
+    {"data", "format", RECIPE_CHOICE, AT(data.format), 0, 0, "text", "text|chat|pairs",
+     "conversations: answers alone are learned; pairs: DPO"},
+    {"data", "chat_template", RECIPE_TEXT, AT(data.chat_template), 0, 0, "", NULL,
+     "a name, as in minke inspect; empty: the tokenizer's own"},
 
     {"train", "tokens", RECIPE_INT, AT(train.tokens), 1, BIG, "1000000", NULL, "of the whole run"},
     {"train", "batch", RECIPE_INT, AT(train.batch), 1, 1 << 24, "16", NULL, "sequences a step"},
@@ -81,6 +85,13 @@ static const struct recipe_key keys[] = {
      "skip steps so far above the usual; 0: none"},
     {"optimizer", "ema", RECIPE_REAL, AT(optimizer.ema), 0, 0.999999, "0", NULL,
      "keep a mean of weights; 0: none"},
+
+    {"dpo", "beta", RECIPE_REAL, AT(dpo.beta), 0, 100, "0.1", NULL,
+     "how firmly the model is held to its start"},
+    {"dpo", "label_smoothing", RECIPE_REAL, AT(dpo.label_smoothing), 0, 0.5, "0", NULL,
+     "share of pairs that are the wrong way round"},
+    {"dpo", "sft", RECIPE_REAL, AT(dpo.sft), 0, 100, "0", NULL,
+     "weight of the chosen answers' mean loss (RPO)"},
 
     {"schedule", "kind", RECIPE_CHOICE, AT(schedule.kind), 0, 0, "cosine",
      "constant|linear|cosine|wsd|v2|v2-lite|v3", "learning rate over tokens"},
@@ -119,7 +130,8 @@ static const struct recipe_key keys[] = {
 
     {"sample", "every", RECIPE_INT, AT(sample.every), 0, BIG, "0", NULL, "steps; 0: none"},
     {"sample", "tokens", RECIPE_INT, AT(sample.tokens), 1, 1 << 20, "100", NULL, "of a sample"},
-    {"sample", "prompt", RECIPE_TEXT, AT(sample.prompt), 0, 0, "", NULL, "what a sample continues"},
+    {"sample", "prompt", RECIPE_TEXT, AT(sample.prompt), 0, 0, "", NULL,
+     "what a sample continues; of conversations a question"},
     {"sample", "temperature", RECIPE_REAL, AT(sample.temperature), 0, 10, "0.8", NULL, "0: greedy"},
 };
 /* clang-format on */

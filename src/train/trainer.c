@@ -258,7 +258,7 @@ static void count_choices(const struct arch *a, const struct batch *b, int32_t f
         const int32_t *row = chosen + (int64_t)l * n_rows * used;
 
         for (int32_t i = first; i < first + n && arch_layer_is_moe(a, l); i++) {
-            int64_t *to = e->experts + ((int64_t)b->source[i] * layers + l) * a->n_experts;
+            int64_t *to = e->experts + ((int64_t)b->origins[i].source * layers + l) * a->n_experts;
 
             for (int64_t j = (int64_t)(b->seqs[i].n_ids - ahead) * used; j > 0; j--)
                 to[*row++]++;
@@ -293,12 +293,13 @@ static int evaluate_pass(struct trainer *t, const struct batch *b, int32_t first
 static void count_losses(const struct batch *b, struct evaluation *e)
 {
     for (int32_t i = 0; i < b->n_seqs; i++) {
-        struct mixture_counter *c = &e->sources[b->source[i]];
+        struct mixture_counter *c = &e->sources[b->origins[i].source];
 
+        int64_t n;
+
+        c->loss_sum += batch_loss(b, i, &n);
+        c->n_loss += n;
         c->n_tokens += b->seqs[i].n_ids;
-        c->n_loss += b->seqs[i].n_ids - 1;
-        for (int32_t j = 0; j < b->seqs[i].n_ids; j++)
-            c->loss_sum += (double)b->seqs[i].loss[j];
     }
 }
 

@@ -93,7 +93,12 @@ static int read_all(const char *path, const struct text_source_options *o, struc
         if (d.text)
             buf_append(out, d.text, d.n, err);
         for (size_t i = 0; i < d.n_messages; i++)
-            buf_printf(out, err, "%s: %s;", d.messages[i].role, d.messages[i].content);
+            buf_printf(out, err, "%s%s: %s%s%s;", d.n_prompt && i == d.n_prompt ? "+ " : "",
+                       d.messages[i].role, d.messages[i].content,
+                       d.messages[i].reasoning ? " thought " : "",
+                       d.messages[i].reasoning ? d.messages[i].reasoning : "");
+        for (size_t i = d.n_prompt; i < d.n_rejected; i++)
+            buf_printf(out, err, "- %s: %s;", d.rejected[i].role, d.rejected[i].content);
         buf_append(out, "|", 1, err);
     }
     if (counts)
@@ -138,10 +143,29 @@ static void jsonl_gives_texts_and_conversations(void **state)
         "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, "
         "{\"role\": \"assistant\", \"content\": \"\\u00e9\"}]}\n"
         "{\"conversations\": [{\"from\": \"human\", \"value\": \"x\"}]}");
-    assert_documents(state, "c.jsonl", &o, "a\nb|user: hi;assistant: \303\251;|human: x;|");
+    assert_documents(state, "c.jsonl", &o, "a\nb|user: hi;assistant: \303\251;|user: x;|");
     o.field = "id2";
     put(state, "c.jsonl", "{\"id2\": \"other\"}\r\n");
     assert_documents(state, "c.jsonl", &o, "other|");
+}
+
+static void pairs_are_two_conversations_with_one_prompt(void **state)
+{
+    struct text_source_options o = text_source_defaults();
+
+    o.pairs = true;
+    put(state, "c.jsonl",
+        "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"b\"}\n"
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", "
+        "\"content\": \"q\"}], \"chosen\": [{\"role\": \"assistant\", \"content\": \"a\", "
+        "\"reasoning_content\": \"t\"}], \"rejected\": \"b\"}\n"
+        "{\"prompt\": \"q\", \"chosen\": [{\"role\": \"user\", \"content\": \"q\"}, "
+        "{\"role\": \"assistant\", \"content\": \"a\"}], \"rejected\": [{\"role\": \"user\", "
+        "\"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n");
+    assert_documents(state, "c.jsonl", &o,
+                     "user: q;+ assistant: a;- assistant: b;|"
+                     "system: s;user: q;+ assistant: a thought t;- assistant: b;|"
+                     "user: q;+ assistant: a;- assistant: b;|");
 }
 
 static void packed_files_are_unpacked_and_folders_walked_in_order(void **state)
@@ -262,6 +286,41 @@ static void any_object_is_a_document_where_asked(void **state)
     text_source_close(s);
 }
 
+static void conversations_that_are_none_are_named_with_line_and_message(void **state)
+{
+    static const struct {
+        bool pairs;
+        const char *line, *why;
+    } cases[] = {
+        {false, "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"content\": \"a\"}]}",
+         "line 2: message 1 has no \"role\""},
+        {false, "{\"messages\": [{\"role\": \"user\"}]}", "line 2: message 0 has no \"content\""},
+        {false, "{\"messages\": [{\"role\": \"user\", \"content\": [1]}]}", "no \"content\""},
+        {false, "{\"messages\": [{\"role\": \"user\", \"content\": \"\", \"tool_calls\": []}]}",
+         "message 0 calls tools"},
+        {false, "{\"messages\": [{\"role\": \"assistant\", \"content\": \"\", \"thinking\": 1}]}",
+         "thought"},
+        {false, "{\"messages\": [", "line 2"},
+        {true, "{\"chosen\": \"a\", \"rejected\": \"b\"}", "line 2: a pair without \"prompt\""},
+        {true, "{\"prompt\": \"q\", \"chosen\": \"a\"}", "line 2: no pair"},
+        {true, "{\"prompt\": 7, \"chosen\": \"a\", \"rejected\": \"b\"}", "prompt is neither"},
+        {true, "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"a\"}",
+         "the chosen answer is the rejected one"},
+    };
+    char text[400];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text_source_options o = text_source_defaults();
+
+        o.pairs = cases[i].pairs;
+        snprintf(text, sizeof text, "\n%s\n", cases[i].line);
+        put(state, "c.jsonl", text);
+        expect_error(state, "c.jsonl", &o, MK_EFORMAT, cases[i].why);
+        o.skip_bad = true;
+        assert_documents(state, "c.jsonl", &o, "");
+    }
+}
+
 static void bad_lines_are_counted_where_they_may_be(void **state)
 {
     struct text_source_options o = text_source_defaults();
@@ -286,6 +345,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(plain_text_is_one_document_or_parted_by_a_line, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(jsonl_gives_texts_and_conversations, setup, teardown),
+        cmocka_unit_test_setup_teardown(pairs_are_two_conversations_with_one_prompt, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            conversations_that_are_none_are_named_with_line_and_message, setup, teardown),
         cmocka_unit_test_setup_teardown(packed_files_are_unpacked_and_folders_walked_in_order,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(long_lines_keep_their_bytes, setup, teardown),

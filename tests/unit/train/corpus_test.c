@@ -33,11 +33,12 @@ static int setup(void **state)
 
         snprintf(f->paths[k], sizeof f->paths[k], "/tmp/minke-corpus-%ld-%d", (long)getpid(), k);
         f->list[k] = f->paths[k];
-        assert_int_equal(token_shard_create(&w, f->paths[k], &key, &err), 0);
+        assert_int_equal(token_shard_create(&w, f->paths[k], &key, TOKEN_SHARD_TEXT, &err), 0);
         for (int d = 0; d < n_documents[k]; d++) {
             for (int i = 0; i < 150; i++)
                 ids[i] = 1000 * k + d;
-            assert_int_equal(token_shard_append(&w, ids, 1 + (size_t)(d * 61 % 150), &err), 0);
+            assert_int_equal(
+                token_shard_append(&w, ids, NULL, 1 + (size_t)(d * 61 % 150), &err), 0);
         }
         assert_int_equal(token_shard_finish(&w, &err), 0);
     }

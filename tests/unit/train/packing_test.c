@@ -138,13 +138,18 @@ static void many_documents_leave_hardly_any_room(void **state)
 
 static void nothing_packs_to_nothing_and_nonsense_is_refused(void **state)
 {
-    static const int64_t bad[] = {3, 0}, huge[] = {INT64_MAX, INT64_MAX};
+    static const int64_t bad[] = {3, -1}, out[] = {3, 0, 2}, huge[] = {INT64_MAX, INT64_MAX};
     struct mk_error err = {0};
     struct packing p;
 
     (void)state;
     assert_int_equal(packing_init(&p, NULL, 0, 16, &err), 0);
     assert_int_equal(p.n_sequences, 0);
+    packing_release(&p);
+    assert_int_equal(packing_init(&p, out, 3, 16, &err), 0); /* documents of no tokens: left out */
+    assert_int_equal(p.n_fragments, 2);
+    assert_int_equal(p.n_tokens, 5);
+    assert_int_equal(p.fragments[1].document, 2);
     packing_release(&p);
     assert_int_equal(packing_init(&p, bad, 2, 16, &err), MK_EINVAL);
     assert_int_equal(packing_init(&p, bad, 1, 0, &err), MK_EINVAL);
