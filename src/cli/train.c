@@ -64,6 +64,11 @@ static int train(struct train_run *run, const char *path, const struct cli_list 
 
     if (train_read_recipe(&recipe, path, sets, base, run->path, err))
         return err->code;
+    if (recipe.data.n_sources < 1) {
+        recipe_release(&recipe);
+        return mk_error_set(err, MK_EINVAL, "%s: has tasks and no data.sources: use minke rl",
+                            path);
+    }
     run->recipe = &recipe;
     run->base = base;
     run->data.say = tell;

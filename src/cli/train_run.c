@@ -119,7 +119,7 @@ static int save(struct train_run *run, struct mk_error *err)
     if (step == run->last_saved)
         return 0;
     if (run_folder_sync(&run->folder, err) || run_folder_checkpoint(&run->folder, dir, step, err) ||
-        checkpoint_write(dir, &run->trainer, run->data.train, run->data.tokenizer, err))
+        checkpoint_write(dir, &run->trainer, run->data.train, run->data.tokenizer, NULL, err))
         return err->code;
     run->last_saved = step;
     run_folder_prune(&run->folder, run->recipe->save.keep);

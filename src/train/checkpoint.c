@@ -38,8 +38,10 @@ static json_t *source_json(const struct mixture *m, int i)
                      c->loss_sum);
 }
 
-static char *state_json(const struct trainer *t, const struct mixture *m)
+static char *state_json(const struct trainer *t, struct corpus *corpus)
 {
+    static const struct mixture none = {0};
+    const struct mixture *m = corpus ? corpus_mixture(corpus) : &none;
     json_t *sources = json_array(), *root;
     char *text;
 
@@ -256,22 +258,28 @@ static int read_moments(struct trainer *t, const struct tensors *file, const cha
 
 /* ---- The folder ----------------------------------------------------------------------------- */
 
+static int put_weights(const struct params *p, struct safetensors_writer *w, struct mk_error *err)
+{
+    for (int64_t i = 0; i < p->n_items; i++)
+        if (safetensors_declare(w, p->items[i].name, MK_F32, p->items[i].n_dims, p->items[i].shape,
+                                err))
+            return err->code;
+    if (safetensors_begin(w, err))
+        return err->code;
+    for (int64_t i = 0; i < p->n_items; i++)
+        if (safetensors_write(w, p->items[i].w, (uint64_t)p->items[i].n * sizeof(float), err))
+            return err->code;
+    return safetensors_finish(w, err);
+}
+
 static int write_weights(const struct params *p, const char *dir, struct mk_error *err)
 {
     struct safetensors_writer *w;
-    int code = 0;
+    int code;
 
     if (safetensors_create(&w, dir, 0, err))
         return err->code;
-    for (int64_t i = 0; i < p->n_items && !code; i++)
-        code = safetensors_declare(w, p->items[i].name, MK_F32, p->items[i].n_dims,
-                                   p->items[i].shape, err);
-    if (!code)
-        code = safetensors_begin(w, err);
-    for (int64_t i = 0; i < p->n_items && !code; i++)
-        code = safetensors_write(w, p->items[i].w, (uint64_t)p->items[i].n * sizeof(float), err);
-    if (!code)
-        code = safetensors_finish(w, err);
+    code = put_weights(p, w, err);
     safetensors_free(w);
     return code;
 }
@@ -322,7 +330,7 @@ int checkpoint_copy_tokenizer(const char *from, const char *dir, struct mk_error
 static int write_state(const struct trainer *t, struct corpus *corpus, const char *dir,
                        struct mk_error *err)
 {
-    char *text = state_json(t, corpus_mixture(corpus));
+    char *text = state_json(t, corpus);
     int code;
 
     if (!text)
@@ -360,7 +368,8 @@ static int finish(const char *part, const char *dir, struct mk_error *err)
 }
 
 int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *corpus,
-                     const char *tokenizer, struct mk_error *err)
+                     const char *tokenizer, const struct checkpoint_more *more,
+                     struct mk_error *err)
 {
     char part[4000];
     int code;
@@ -373,6 +382,7 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
     if (!(code = write_weights(t->params, part, err)) && !(code = write_optimizer(t, part, err)) &&
         !(code = write_state(t, corpus, part, err)) &&
         !(code = checkpoint_copy_tokenizer(tokenizer, part, err)) &&
+        !(code = more ? more->write(more->user, part, err) : 0) &&
         !(code = write_config(&t->params->arch, part, err)))
         code = finish(part, dir, err);
     if (code)
@@ -380,10 +390,44 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
     return code;
 }
 
+int checkpoint_write_weights(const struct params *p, const char *path, struct mk_error *err)
+{
+    struct safetensors_writer *w;
+    int code;
+
+    if (safetensors_create_file(&w, path, err))
+        return err->code;
+    code = put_weights(p, w, err);
+    safetensors_free(w);
+    return code;
+}
+
+int checkpoint_read_weights(struct params *p, const char *path, struct mk_error *err)
+{
+    struct tensors file;
+    int code = 0;
+
+    if (safetensors_open(&file, path, err))
+        return err->code;
+    for (int64_t i = 0; i < p->n_items && !code; i++) {
+        struct param *q = &p->items[i];
+        const struct file_tensor *e = tensors_find(&file, q->name);
+
+        if (!e || e->dtype != MK_F32 || tensor_values(e) != (uint64_t)q->n)
+            code = mk_error_set(err, MK_EFORMAT, "%s: tensor %s is missing or of another size",
+                                path, q->name);
+        else if (!(code = tensors_check_finite(&file, e, err)))
+            memcpy(q->w, e->data, (size_t)e->bytes);
+    }
+    tensors_release(&file);
+    return code;
+}
+
 int checkpoint_read_state(const char *dir, struct trainer *t, struct corpus *corpus,
                           struct mk_error *err)
 {
-    struct mixture *mixture = corpus_mixture(corpus);
+    static const struct mixture none = {0};
+    struct mixture *mixture = corpus ? corpus_mixture(corpus) : NULL;
     struct mixture_state place;
     struct trainer_state state;
     struct tensors moments;
@@ -397,8 +441,8 @@ int checkpoint_read_state(const char *dir, struct trainer *t, struct corpus *cor
     snprintf(path, sizeof path, "%s/state.json", dir);
     code = m.bytes > MAX_STATE_BYTES
                ? mk_error_set(err, MK_EFORMAT, "%s: too large for the state of a run", path)
-               : checkpoint_parse_state((const char *)m.data, m.bytes, path, mixture, &state,
-                                        &place, &steps, err);
+               : checkpoint_parse_state((const char *)m.data, m.bytes, path,
+                                        mixture ? mixture : &none, &state, &place, &steps, err);
     map_file_close(&m);
     if (code)
         return code;
@@ -411,6 +455,7 @@ int checkpoint_read_state(const char *dir, struct trainer *t, struct corpus *cor
         return code;
     t->state = state;
     t->optim.step = steps;
-    mixture->state = place;
+    if (mixture)
+        mixture->state = place;
     return 0;
 }

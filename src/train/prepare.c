@@ -505,7 +505,7 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
     struct token_shard_key key;
 
     if (weights(&j, resume, err) || freeze(&j, err) || vocabulary(&j, &key, err) ||
-        prepare_chat(p, r, run, err) || data(&j, &key, err)) {
+        prepare_chat(p, r, run, err) || (r->data.n_sources && data(&j, &key, err))) {
         prepared_release(p);
         return err->code;
     }

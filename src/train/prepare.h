@@ -16,7 +16,7 @@ struct prepared {
     char tokenizer[4096];                      /* folder; "" when there is none */
     struct tokenizer *vocabulary;              /* or NULL, when all sources are shards */
     struct chat_data chat;                     /* format is NULL when all data are texts */
-    struct corpus *train, *valid;              /* valid is NULL without a validation share */
+    struct corpus *train, *valid; /* NULL without sources; without a validation share */
     void (*say)(void *user, const char *text); /* what is being done, one line; or NULL */
     /* A source became shards, RUN/data/NAME/NAME-00000.tokens and on: what was dropped and why; or
      * NULL. */

@@ -15,8 +15,8 @@
 #include "tokenizer/unicode.h"
 
 #define MAX_RECIPE_BYTES ((size_t)1 << 20)
-#define MAX_KEYS 128
-#define MAX_SECTIONS 16
+#define MAX_KEYS 192
+#define MAX_SECTIONS 24
 #define MAX_TEXT 4000 /* bytes of a value */
 
 /* As in the file. */
@@ -28,10 +28,15 @@ struct source_text {
     struct point_text *weights;
     uint64_t weights_count;
 };
+struct task_text {
+    char *name, *weight, *level, *level_max;
+};
 struct file_text {
     char *values[MAX_KEYS]; /* of the table's key i; NULL: not given */
     struct source_text *sources;
     uint64_t sources_count;
+    struct task_text *tasks;
+    uint64_t tasks_count;
 };
 
 /* Owned by a recipe: what its strings point into. */
@@ -75,6 +80,22 @@ static const cyaml_schema_value_t source_value = {
 static const cyaml_schema_field_t sources_field =
     CYAML_FIELD_SEQUENCE("sources", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
                          sources, &source_value, 0, RECIPE_MAX_SOURCES);
+static const cyaml_schema_field_t task_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct task_text, name, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("level", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, level, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("level_max", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, level_max, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t task_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct task_text, task_fields),
+};
+static const cyaml_schema_field_t tasks_field =
+    CYAML_FIELD_SEQUENCE("tasks", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
+                         tasks, &task_value, 0, RECIPE_MAX_TASKS);
 /* clang-format on */
 
 static cyaml_schema_field_t text_field(const char *name, int32_t index)
@@ -114,6 +135,7 @@ static void make_schema(struct schema *s)
         }
         s->fields[section][n_fields++] = text_field(keys[i].name, i);
     }
+    s->top[n_top++] = tasks_field;
     s->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                      .flags = CYAML_FLAG_POINTER,
                                      .data_size = sizeof(struct file_text),
@@ -416,6 +438,37 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
     return 0;
 }
 
+static int put_tasks(struct recipe *r, const struct file_text *f, const char *path,
+                     struct mk_error *err)
+{
+    static const struct recipe_key weight = {
+        "tasks", "weight", RECIPE_REAL, 0, 0, 1e9, "1", NULL, NULL};
+    static const struct recipe_key level = {
+        "tasks", "level", RECIPE_INT, 0, 0, 1000, "0", NULL, NULL};
+
+    r->n_tasks = (int32_t)f->tasks_count;
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        const struct task_text *t = &f->tasks[i];
+        struct recipe_task *out = &r->tasks[i];
+
+        *out = (struct recipe_task){.name = t->name, .weight = 1};
+        if ((t->weight && put_number(&weight, t->weight, path, &out->weight, err)) ||
+            (t->level && put_number(&level, t->level, path, &out->level, err)))
+            return err->code;
+        out->level_max = out->level;
+        if (t->level_max && put_number(&level, t->level_max, path, &out->level_max, err))
+            return err->code;
+        if (out->level_max < out->level)
+            return mk_error_set(err, MK_EINVAL, "%s: tasks: %s has level_max below level", path,
+                                out->name);
+        for (int32_t j = 0; j < i; j++)
+            if (!strcmp(out->name, r->tasks[j].name))
+                return mk_error_set(err, MK_EINVAL, "%s: tasks: %s stands there twice", path,
+                                    out->name);
+    }
+    return 0;
+}
+
 /* "section.key=value" */
 static int apply_set(struct recipe_text *t, const char *set, struct mk_error *err)
 {
@@ -450,7 +503,7 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
                             "%s: give one of model.config (a new model) and model.from (one to go "
                             "on with)",
                             path);
-    if (r->data.n_sources < 1)
+    if (r->data.n_sources < 1 && r->n_tasks < 1)
         return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name a text to learn from",
                             path);
     if (r->train.batch_first > r->train.batch)
@@ -472,7 +525,7 @@ static int resolve(struct recipe *r, const char *path, struct mk_error *err)
         if (put(r, &keys[i], value, path, err))
             return err->code;
     }
-    if (t->file && put_sources(r, t->file, path, err))
+    if (t->file && (put_sources(r, t->file, path, err) || put_tasks(r, t->file, path, err)))
         return err->code;
     return check(r, path, err);
 }
@@ -600,7 +653,7 @@ static int put_source_list(struct buf *b, const struct recipe *r, struct mk_erro
 {
     static const char *const formats[] = {"text", "chat", "pairs"};
 
-    if (buf_append_string(b, "  sources:\n", err))
+    if (r->data.n_sources && buf_append_string(b, "  sources:\n", err))
         return err->code;
     for (int32_t i = 0; i < r->data.n_sources; i++) {
         const struct recipe_source *s = &r->data.sources[i];
@@ -608,6 +661,21 @@ static int put_source_list(struct buf *b, const struct recipe *r, struct mk_erro
         if (buf_append_string(b, "  - name: ", err) || put_quoted(b, s->name, err) ||
             buf_append_string(b, "\n    path: ", err) || put_quoted(b, s->path, err) ||
             put_points(b, s, err) || buf_printf(b, err, "    format: %s\n", formats[s->format]))
+            return err->code;
+    }
+    return 0;
+}
+
+static int put_task_list(struct buf *b, const struct recipe *r, struct mk_error *err)
+{
+    if (r->n_tasks && buf_append_string(b, "tasks:\n", err))
+        return err->code;
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        const struct recipe_task *t = &r->tasks[i];
+
+        if (buf_append_string(b, "- name: ", err) || put_quoted(b, t->name, err) ||
+            buf_printf(b, err, "\n  weight: %.17g\n  level: %lld\n  level_max: %lld\n", t->weight,
+                       (long long)t->level, (long long)t->level_max))
             return err->code;
     }
     return 0;
@@ -630,5 +698,5 @@ int recipe_write(const struct recipe *r, struct buf *out, struct mk_error *err)
             put_value(out, r, &keys[i], err) || buf_append_string(out, "\n", err))
             return err->code;
     }
-    return 0;
+    return put_task_list(out, r, err);
 }

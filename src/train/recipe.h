@@ -27,6 +27,15 @@ struct recipe_source {
     int64_t format; /* enum recipe_format */
 };
 
+#define RECIPE_MAX_TASKS 64
+
+/* What minke rl asks. */
+struct recipe_task {
+    const char *name; /* of task_open */
+    double weight;
+    int64_t level, level_max; /* where it begins; how far the curriculum may go */
+};
+
 /* Strings live as long as the recipe. Units: tokens unless said otherwise. */
 struct recipe {
     const char *out;
@@ -85,6 +94,28 @@ struct recipe {
         const char *prompt;
         double temperature;
     } sample;
+    /* Of minke rl: */
+    struct {
+        int64_t loss, normalise, std; /* enum objective_kind; 0: as the loss's paper */
+        double clip_low, clip_high;   /* -1: as the loss's paper */
+        double kl;
+        int64_t kl_form, reference_every; /* in steps */
+        int64_t steps, questions, samples, epochs, batches, constant;
+        bool filter, mask_truncated;
+        double refill, format_reward, language_reward, importance_cap, mask_delta;
+        double raise_at, stop_at;
+        const char *language;
+        int64_t soft_tokens;
+        bool replay_experts, replay_sets;
+    } rl;
+    struct {
+        int64_t tokens, slots, top_k, think_budget;
+        double top_p;
+        int64_t kv, numerics; /* enum mk_kv, enum mk_numerics */
+        const char *prompt;
+    } rollout;
+    struct recipe_task tasks[RECIPE_MAX_TASKS];
+    int32_t n_tasks;
     struct recipe_text *text; /* owned */
 };
 
