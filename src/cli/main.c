@@ -21,6 +21,7 @@ static const struct cli_command commands[] = {
     {"train", "pre-train, continue or fine-tune a model", cmd_train},
     {"tasks", "questions with answers that can be checked", cmd_tasks},
     {"report", "draw a training run, or compare several", cmd_report},
+    {"verify", "check answers: mathematics, format, code", cmd_verify},
     {"grad", "the loss of a text and its gradients", cmd_grad},
     {NULL, NULL, NULL}};
 enum { N_COMMANDS = sizeof commands / sizeof *commands - 1 };

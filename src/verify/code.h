@@ -6,10 +6,9 @@
  * the end of the tests was reached, so a program that leaves early (sys.exit, os._exit) fails.
  *
  * The sandbox: user, mount, pid, network, ipc, uts and cgroup namespaces, a root of its own (/usr
- * read-only, /tmp small, no /proc, no /etc but the linker's cache), no network at all, an
- * allow-list of system calls, no capabilities, no_new_privs, no environment, limits of time,
- * memory, processes and output. Where the kernel forbids one of these nothing is run:
- * MK_EUNSUPPORTED.
+ * read-only, /tmp small, no /proc, no /etc), no network at all, an allow-list of system calls, no
+ * capabilities, no_new_privs, an environment of one fixed hash seed, limits of time, memory,
+ * processes and output. Where the kernel forbids one of these nothing is run: MK_EUNSUPPORTED.
  *
  * Linux, x86-64 and arm64. May be called from several threads at once; the calling process must not
  * reap children it does not know (wait(-1), SIGCHLD ignored). */

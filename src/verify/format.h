@@ -61,8 +61,8 @@ enum format_script {
 };
 /* Words of the text in the script / words of the text, 0..1; 1 when it has no words. A word is a
  * run of letters of one script; each Han character and each kana is a word. Digits, signs, LaTeX
- * commands (\frac) and one-letter Greek names inside $...$ are no words: mathematics belongs to
- * every language. */
+ * commands (\frac) and what stands between two dollars are no words: mathematics belongs to every
+ * language. */
 double format_language(const char *text, size_t n, enum format_script script);
 /* "latin", "han" ... and back; N_SCRIPTS for a name that is none. */
 const char *format_script_name(enum format_script script);
@@ -76,7 +76,7 @@ struct format_length {
 struct format_length format_length(const char *text, size_t n);
 
 /* Share of the text's runs of n_gram words (4 is usual) that stood in it before, 0..1; 0 for a text
- * of fewer words. A text that says one sentence over and over is near 1. Memory: 16 bytes a word,
+ * of fewer words. A text that says one sentence over and over is near 1. Memory: 8 bytes a word,
  * freed before it returns. MK_EINVAL for n_gram < 1, MK_EMEMORY. */
 int format_repetition(const char *text, size_t n, int n_gram, double *share, struct mk_error *err);
 

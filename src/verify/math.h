@@ -45,6 +45,9 @@ bool verify_math(const char *gold, size_t n_gold, const char *answer, size_t n_a
  * 6. the last number. */
 struct text_span verify_math_extract(const char *text, size_t n);
 
+/* The same for the text of a reference: marked as above, or else all of a short line as it is. */
+struct text_span verify_math_reference(const char *text, size_t n);
+
 /* Compares two answers that were found already: 'gold' is all of the reference, and so on. */
 bool verify_math_equal(struct text_span gold, struct text_span answer);
 

@@ -28,7 +28,8 @@ def test_every_command_is_in_the_man_page(minke):
 
 @pytest.mark.parametrize("command", ["pull", "list", "remove", "chat", "tokenize", "tokenizer",
                                      "data build", "data show", "report",
-                                     "tasks", "tasks corpus"])
+                                     "tasks", "tasks corpus",
+                                     "verify math", "verify format", "verify code"])
 def test_every_long_option_is_in_the_man_page(minke, command):
     options = re.findall(r"--([a-z0-9-]+)", minke(*command.split(), "--help").stdout)
     text = MAN.read_text().replace("\\-", "-")
