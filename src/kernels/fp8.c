@@ -5,13 +5,17 @@
 #include <string.h>
 
 #define SMALLEST_LARGEST 1e-4f /* a tile of zeros still has a scale */
+#define SMALLEST_GRADIENT 1e-30f
 #define BF16_CHUNK 16384       /* values that a thread takes at a time */
 
-const struct fp8_rule fp8_activation = {FP8_ROWS, FP8_E4M3, false};
-const struct fp8_rule fp8_activation_turned = {FP8_COLUMNS, FP8_E4M3, false};
-const struct fp8_rule fp8_weight = {FP8_BLOCKS, FP8_E4M3, false};
-const struct fp8_rule fp8_dispatch = {FP8_ROWS, FP8_E4M3, true};
-const struct fp8_rule fp8_attention_out = {FP8_ROWS, FP8_E5M6, true};
+const struct fp8_rule fp8_activation = {FP8_ROWS, FP8_E4M3, false, false};
+const struct fp8_rule fp8_activation_turned = {FP8_COLUMNS, FP8_E4M3, false, false};
+const struct fp8_rule fp8_gradient = {FP8_ROWS, FP8_E4M3, false, true};
+const struct fp8_rule fp8_gradient_turned = {FP8_COLUMNS, FP8_E4M3, false, true};
+const struct fp8_rule fp8_weight = {FP8_BLOCKS, FP8_E4M3, false, false};
+const struct fp8_rule fp8_dispatch = {FP8_ROWS, FP8_E4M3, true, false};
+const struct fp8_rule fp8_attention_out = {FP8_ROWS, FP8_E5M6, true, false};
+const struct fp8_rule fp8_attention_turned = {FP8_COLUMNS, FP8_E4M3, true, false};
 
 /* The values of a format: multiples of 2^(e - mantissa bits) between 2^e and 2^(e + 1), and below
  * the smallest normal number multiples of its step. */
@@ -59,11 +63,12 @@ static inline float round_value(const struct grid *g, float x)
 /* largest: bits of the largest magnitude. As integers NaN > infinity > any number. */
 static float scale_of(const struct fp8_rule *rule, int32_t largest)
 {
-    float value = float_of(largest), s;
+    float value = float_of(largest), least = rule->gradient ? SMALLEST_GRADIENT : SMALLEST_LARGEST;
+    float s;
 
     if (!isfinite(value))
         return NAN;
-    s = (value > SMALLEST_LARGEST ? value : SMALLEST_LARGEST) / grids[rule->format].largest;
+    s = (value > least ? value : least) / grids[rule->format].largest;
     return rule->power_of_two ? float_of((bits_of(s) + 0x7fffff) & 0x7f800000) : s;
 }
 

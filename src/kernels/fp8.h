@@ -5,13 +5,18 @@
  * s = max(largest |x|, 1e-4) / 448, found from the values themselves; x becomes s * E4M3(x / s),
  * nearest, ties to even. A linear layer then takes
  *
- *   y  = x W^T    x by fp8_activation,   W by fp8_weight
- *   dx = dy W     dy by fp8_activation,  W by fp8_weight
- *   dW += dy^T x  both by fp8_activation_turned; x: the rounded one that the forward pass kept
+ *   y  = x W^T    x by fp8_activation,  W by fp8_weight
+ *   dx = dy W     dy by fp8_gradient,   W by fp8_weight
+ *   dW += dy^T x  dy by fp8_gradient_turned, x by fp8_activation_turned: the rounded x that the
+ *                 forward pass kept; of the layer after attention fp8_attention_out, kept wider,
+ *                 then fp8_attention_turned
  *
- * with sums and masters in f32. Embedding, head, router, norms and attention itself stay bf16 or
- * f32. Tiles lie along what the product sums over. Gradients dy in blocks of 128 x 128 would be
- * cheaper, and made the report's 16B model diverge (appendix B.2).
+ * with sums and masters in f32. The 1e-4 is that of DeepSeek's kernels, whose inputs have the size
+ * of 1. Gradients of a mean over thousands of tokens lie far below it, in the subnormal numbers of
+ * E4M3 and under them, so their tiles are not held to it. Embedding, head, router, norms and
+ * attention itself stay bf16 or f32. Tiles lie along what the product sums over.
+ * Gradients dy in blocks of 128 x 128 would be cheaper, and made the report's 16B model diverge
+ * (appendix B.2).
  *
  * A product of two rounded values is the scheme's to within f32's own rounding. A Hopper GPU keeps
  * about 14 bits of each sum of 128, so equal bits with one are out of reach. */
@@ -44,13 +49,16 @@ struct fp8_rule {
     /* s is raised to a power of two, as V3.1 trains (scale_fmt ue8m0): a rounded value then has no
      * more bits than its format, and rounding it again changes nothing. */
     bool power_of_two;
+    bool gradient; /* a tile may be as small as it likes */
 };
 
 extern const struct fp8_rule fp8_activation;        /* E4M3, 1 x 128 */
 extern const struct fp8_rule fp8_activation_turned; /* E4M3, 128 x 1: 128 tokens of one channel */
 extern const struct fp8_rule fp8_weight;            /* E4M3, 128 x 128 */
+extern const struct fp8_rule fp8_gradient, fp8_gradient_turned;
 extern const struct fp8_rule fp8_dispatch;          /* rows sent to experts: E4M3, power of two */
-extern const struct fp8_rule fp8_attention_out; /* what the linear after attention keeps: E5M6 */
+/* What the linear after attention keeps: E5M6; and what becomes of it: E4M3. Powers of two. */
+extern const struct fp8_rule fp8_attention_out, fp8_attention_turned;
 
 /* x [rows, columns] -> out, which may be x. Tiles begin at row 0 and column 0; those at the edges
  * are smaller. With 128 x 1 or 128 x 128 a value therefore depends on its row's place: passes of a

@@ -53,25 +53,28 @@ static int gather(struct backward *b, float **out, const float *x, int64_t strid
     return 0;
 }
 
-/* The rule for one operand; turned: of a sum over tokens. */
-static void round_operand(struct backward *b, bool turned, float *x, int64_t n, int64_t width)
+/* As the forward pass kept it, then once more along the tokens. */
+static void round_input(struct exec *ex, const struct param *p, float *x, int64_t n, int64_t width)
 {
-    fp8_round(b->s->c->ex, turned ? &fp8_activation_turned : &fp8_activation, x, x, n, width);
+    bool after_attention = p->role == W_O;
+
+    fp8_round(ex, after_attention ? &fp8_attention_out : &fp8_activation, x, x, n, width);
+    fp8_round(ex, after_attention ? &fp8_attention_turned : &fp8_activation_turned, x, x, n, width);
 }
 
-/* for_dx: dy as dy W takes it; for_dw: dy and x as dy^T x takes them. x is rounded as the forward
- * pass did before it is rounded once more along the tokens. */
+/* for_dx: dy as dy W takes it; for_dw: dy and x as dy^T x takes them. */
 static int round_job(struct backward *b, const struct linear *l, struct linear *for_dw,
                      struct linear *for_dx, struct mk_error *err)
 {
     int64_t n_out = l->n_out ? l->n_out : l->p->shape[0], n_in = l->p->shape[1];
+    struct exec *ex = b->s->c->ex;
     float *dy, *turned, *x;
 
     *for_dw = *for_dx = *l;
     if (l->dx) {
         if (gather(b, &dy, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err))
             return err->code;
-        round_operand(b, false, dy, l->n_rows, n_out);
+        fp8_round(ex, &fp8_gradient, dy, dy, l->n_rows, n_out);
         for_dx->dy = dy;
         for_dx->dy_stride = n_out;
         for_dx->dy_rows = NULL;
@@ -81,9 +84,8 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
     if (gather(b, &turned, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err) ||
         gather(b, &x, l->x, l->x_stride, l->x_rows, l->n_rows, n_in, err))
         return err->code;
-    round_operand(b, true, turned, l->n_rows, n_out);
-    round_operand(b, false, x, l->n_rows, n_in);
-    round_operand(b, true, x, l->n_rows, n_in);
+    fp8_round(ex, &fp8_gradient_turned, turned, turned, l->n_rows, n_out);
+    round_input(ex, l->p, x, l->n_rows, n_in);
     for_dw->dy = turned;
     for_dw->dy_stride = n_out;
     for_dw->dy_rows = NULL;

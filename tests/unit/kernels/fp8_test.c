@@ -24,12 +24,12 @@ struct golden {
 };
 
 static const struct golden goldens[] = {
-    {"rows", {FP8_ROWS, FP8_E4M3, false}, 1, 128},
-    {"rows_pow2", {FP8_ROWS, FP8_E4M3, true}, 1, 128},
-    {"columns", {FP8_COLUMNS, FP8_E4M3, false}, 128, 1},
-    {"columns_pow2", {FP8_COLUMNS, FP8_E4M3, true}, 128, 1},
-    {"blocks", {FP8_BLOCKS, FP8_E4M3, false}, 128, 128},
-    {"blocks_pow2", {FP8_BLOCKS, FP8_E4M3, true}, 128, 128},
+    {"rows", {FP8_ROWS, FP8_E4M3, false, false}, 1, 128},
+    {"rows_pow2", {FP8_ROWS, FP8_E4M3, true, false}, 1, 128},
+    {"columns", {FP8_COLUMNS, FP8_E4M3, false, false}, 128, 1},
+    {"columns_pow2", {FP8_COLUMNS, FP8_E4M3, true, false}, 128, 1},
+    {"blocks", {FP8_BLOCKS, FP8_E4M3, false, false}, 128, 128},
+    {"blocks_pow2", {FP8_BLOCKS, FP8_E4M3, true, false}, 128, 128},
 };
 #define N_GOLDENS (sizeof goldens / sizeof *goldens)
 
@@ -169,6 +169,36 @@ static void each_tensor_has_the_tiles_of_the_report(void **state)
     assert_int_equal(fp8_attention_out.format, FP8_E5M6);
     assert_true(fp8_dispatch.power_of_two && fp8_attention_out.power_of_two);
     assert_false(fp8_activation.power_of_two || fp8_weight.power_of_two);
+    assert_int_equal(fp8_gradient.shape, FP8_ROWS);
+    assert_int_equal(fp8_gradient_turned.shape, FP8_COLUMNS);
+    assert_int_equal(fp8_attention_turned.shape, FP8_COLUMNS);
+    assert_true(fp8_attention_turned.power_of_two && !fp8_gradient.power_of_two);
+}
+
+/* The gradient of a mean keeps its bits however many tokens the mean is over; by the rule of
+ * activations a tile below 1e-4 would not. */
+static void small_gradients_are_rounded_like_large_ones(void **state)
+{
+    struct exec *ex = open_threads(1);
+    float large[128], small[128], lost[128];
+
+    (void)state;
+    for (int i = 0; i < 128; i++) {
+        large[i] = some_value((uint64_t)i);
+        small[i] = lost[i] = large[i] * 0x1p-40f;
+    }
+    fp8_round(ex, &fp8_gradient, large, large, 1, 128);
+    fp8_round(ex, &fp8_gradient, small, small, 1, 128);
+    fp8_round(ex, &fp8_activation, lost, lost, 1, 128);
+    for (int i = 0; i < 128; i++) {
+        assert_true(small[i] == large[i] * 0x1p-40f);
+        assert_true(lost[i] == 0);
+        small[i] = 0;
+    }
+    fp8_round(ex, &fp8_gradient, small, small, 1, 128);
+    for (int i = 0; i < 128; i++)
+        assert_true(small[i] == 0);
+    exec_free(ex);
 }
 
 /* Between every two values of E4M3: the middle, and the numbers beside it. */
@@ -263,7 +293,7 @@ static void threads_and_cuts_at_128_rows_do_not_change_a_bit(void **state)
 /* Saved and rounded again, as activations kept for the backward pass are. */
 static void with_powers_of_two_rounding_again_changes_nothing(void **state)
 {
-    static const struct fp8_rule wide = {FP8_BLOCKS, FP8_E5M6, true};
+    static const struct fp8_rule wide = {FP8_BLOCKS, FP8_E5M6, true, false};
     struct exec *ex = open_threads(1);
     float *once = malloc(N * sizeof *once), *twice = malloc(N * sizeof *twice);
 
@@ -346,6 +376,7 @@ int main(void)
         cmocka_unit_test(e4m3_values_are_those_of_torch),
         cmocka_unit_test(e5m6_and_bf16_are_those_of_python),
         cmocka_unit_test(each_tensor_has_the_tiles_of_the_report),
+        cmocka_unit_test(small_gradients_are_rounded_like_large_ones),
         cmocka_unit_test(rounding_is_that_of_the_stored_type),
         cmocka_unit_test(bf16_is_that_of_the_stored_type),
         cmocka_unit_test(threads_and_cuts_at_128_rows_do_not_change_a_bit),
