@@ -1,9 +1,9 @@
-/* folder.h: a folder of files as one thing, written under one name and renamed to another. */
+/* folder.h: folders as a whole. */
 #ifndef MK_BASE_FOLDER_H
 #define MK_BASE_FOLDER_H
 
-/* Removes a folder and the files in it, those whose names begin with a dot left out: what is not
- * ours stays. Nothing happens when there is none. */
+/* Removes a folder, its files and folders; links are removed, not followed. Files whose names begin
+ * with a dot are not ours and stay, and what holds them. Nothing happens when there is none. */
 void folder_remove(const char *path);
 
 #endif

@@ -72,6 +72,8 @@ int cmd_convert(int argc, char **argv)
     const struct cli_option options[] = {
         {"to", 't', CLI_STRING, &type, "TYPE", "of the matrices: q4_K, in a folder bf16", 0, 0,
          NULL},
+        {"adapter", 'a', CLI_STRING, &o.adapter, "DIR", "merge this LoRA adapter (PEFT's format)",
+         0, 0, NULL},
         {"force", 'f', CLI_FLAG, &o.overwrite, NULL, "overwrite what is there", 0, 0, NULL},
         {"threads", 0, CLI_I32, &o.n_threads, "N", "threads that compute (one a core)", 1, 256,
          NULL},

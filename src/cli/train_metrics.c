@@ -126,6 +126,8 @@ static char *metrics_json(const struct train_run *run, const struct step_report 
     }
     if (in_detail && run->data.valid) {
         json_object_set_new(o, "valid_loss", json_real(run->valid.loss));
+        if (run->trainer.ema)
+            json_object_set_new(o, "valid_loss_ema", json_real(run->valid_ema));
         json_object_set_new(o, "valid_sources", valid_json(run));
     }
     json_object_set_new(o, "sources", sources_json(run, before));

@@ -146,7 +146,10 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
     if (evaluate && run->data.valid) {
         double step_ms = clock_ms() - begun;
 
-        if (trainer_evaluate(&run->trainer, run->data.valid, (int32_t)r->eval.sequences,
+        if ((run->trainer.ema &&
+             trainer_evaluate_ema(&run->trainer, run->data.valid, (int32_t)r->eval.sequences,
+                                  &run->valid_ema, err)) ||
+            trainer_evaluate(&run->trainer, run->data.valid, (int32_t)r->eval.sequences,
                              &run->valid, err))
             return err->code;
         begun = clock_ms() - step_ms;

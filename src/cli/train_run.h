@@ -28,6 +28,7 @@ struct train_run {
     double token_ops, peak_ops; /* see train/speed.h */
     uint64_t need;              /* bytes, as told */
     struct evaluation valid; /* the last one */
+    double valid_ema;        /* its loss with the mean of weights */
     int64_t begun_tokens;
 };
 

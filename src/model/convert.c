@@ -15,6 +15,7 @@
 
 #include "base/exec.h"
 #include "base/map_file.h"
+#include "formats/adapter.h"
 #include "formats/gguf_writer.h"
 #include "formats/safetensors.h"
 #include "model/convert_plan.h"
@@ -37,6 +38,7 @@ struct job {
     struct plan plan;
     struct sink sink;
     struct exec *exec;
+    struct adapter adapter;      /* empty without o->adapter */
     struct vocab_json tokenizer; /* of a GGUF, for a folder */
     struct arena temp;           /* of one item */
     uint64_t done, total;        /* bytes */
@@ -165,6 +167,7 @@ static int copy_item(struct job *j, const struct item *it, struct mk_error *err)
 
 /* Fills a step's values with rows r0 .. r0 + s->n - 1 of the item, section by section. */
 struct cursor {
+    const struct low_rank *low; /* added to the rows, or NULL */
     struct section section;
     int32_t index; /* of the open section; -1 before the first */
     struct arena_mark mark;
@@ -188,6 +191,8 @@ static int read_rows(struct job *j, struct cursor *c, struct step *s, int64_t r0
                 return err->code;
         }
         section_row(&c->section, (r0 + r) % rows, s->values + r * it->n_in);
+        if (c->low)
+            low_rank_add_row(c->low, r0 + r, s->values + r * it->n_in);
     }
     return 0;
 }
@@ -219,11 +224,15 @@ static int convert_item(struct job *j, const struct item *it, struct mk_error *e
     int64_t most = fp8 ? j->plan.arch.fp8_block[0] : STEP_VALUES / it->n_in, n_scales = 0;
     struct cursor c = {.index = -1};
     struct step s = {.item = it};
+    struct low_rank low;
     float *all_scales = NULL;
+    bool adapted;
 
     most = most < 1 ? 1 : most > it->n_rows ? it->n_rows : most;
-    if (take_step(j, &s, most, &all_scales, err))
+    if (take_step(j, &s, most, &all_scales, err) ||
+        adapter_get(&j->adapter, it->name, it->n_rows, it->n_in, &j->temp, &low, &adapted, err))
         return err->code;
+    c.low = adapted ? &low : NULL;
     c.mark = arena_mark(&j->temp);
     for (int64_t r = 0; r < it->n_rows; r += s.n) {
         s.n = it->n_rows - r < most ? it->n_rows - r : most;
@@ -502,6 +511,45 @@ static int write_folder(struct job *j, struct mk_error *err)
     return rc;
 }
 
+/* ---- Adapters ------------------------------------------------------------------------------- */
+
+static bool fits(const struct job *j, const struct file_tensor *t)
+{
+    char name[MK_MAX_TENSOR_NAME];
+
+    for (int64_t i = 0; i < j->plan.n_items; i++)
+        for (char part = 'A'; part <= 'B'; part++)
+            if (adapter_tensor_name(name, sizeof name, j->plan.items[i].name, part) &&
+                !strcmp(name, t->name))
+                return true;
+    return false;
+}
+
+/* Items that change cannot be copied; every tensor of the adapter must have changed one. */
+static int open_adapter(struct job *j, bool gguf, struct mk_error *err)
+{
+    int64_t n = 0;
+
+    if (!j->o->adapter)
+        return 0;
+    if (gguf)
+        return mk_error_set(err, MK_EINVAL,
+                            "%s: an adapter is merged into a folder; convert that to GGUF then",
+                            j->to);
+    if (adapter_open(&j->adapter, j->o->adapter, err))
+        return err->code;
+    for (int64_t i = 0; i < j->plan.n_items; i++)
+        if (adapter_has(&j->adapter, j->plan.items[i].name)) {
+            j->plan.items[i].raw = false;
+            n++;
+        }
+    for (int64_t i = 0; 2 * n != j->adapter.tensors.n_items && i < j->adapter.tensors.n_items; i++)
+        if (!fits(j, &j->adapter.tensors.items[i]))
+            return mk_error_set(err, MK_EFORMAT, "%s: tensor %s changes no weight of this model",
+                                j->o->adapter, j->adapter.tensors.items[i].name);
+    return 0;
+}
+
 /* ---- The whole ------------------------------------------------------------------------------ */
 
 bool convert_can(enum dtype to, bool gguf)
@@ -548,12 +596,15 @@ int convert_model(const char *from, const char *to, const struct convert_options
     arena_init(&j.temp, SIZE_MAX / 4);
     rc = plan_init(&j.plan, &file, o->to, gguf, report, err);
     if (!rc)
+        rc = open_adapter(&j, gguf, err);
+    if (!rc)
         rc = exec_create(&j.exec, o->n_threads > 0 ? o->n_threads : exec_cores(), err);
     if (!rc)
         rc = gguf ? write_gguf(&j, err) : write_folder(&j, err);
     safetensors_free(j.sink.folder);
     gguf_writer_free(j.sink.file);
     exec_free(j.exec);
+    adapter_release(&j.adapter);
     plan_release(&j.plan);
     vocab_json_release(&j.tokenizer);
     arena_release(&j.temp);

@@ -15,6 +15,7 @@
 struct convert_options {
     enum dtype to;  /* of the matrices */
     bool overwrite; /* a file, or files in a folder, that are there already */
+    const char *adapter; /* folder of an adapter (formats/adapter.h) to merge, or NULL */
     int n_threads;
     /* Called with the bytes written so far; other than 0 cancels. May be NULL. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
@@ -40,7 +41,8 @@ struct convert_report {
 bool convert_can(enum dtype to, bool gguf);
 /* from: a folder or .gguf file. to: a .gguf file, or a folder, which is made when it is not there.
  * Nothing is left behind on failure but files that were there before. MK_EINVAL when `to` exists
- * and o->overwrite is false, or would overwrite the source. */
+ * and o->overwrite is false, or would overwrite the source, and for a GGUF from an adapter, whose
+ * matrices are Hugging Face's. */
 int convert_model(const char *from, const char *to, const struct convert_options *o,
                   struct convert_report *report, struct mk_error *err);
 

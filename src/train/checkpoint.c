@@ -15,6 +15,7 @@
 
 #include "base/folder.h"
 #include "formats/safetensors.h"
+#include "train/lora.h"
 
 #define MAX_STATE_BYTES ((size_t)1 << 20)
 #define VERSION 1
@@ -260,15 +261,20 @@ static int read_moments(struct trainer *t, const struct tensors *file, const cha
 
 static int put_weights(const struct params *p, struct safetensors_writer *w, struct mk_error *err)
 {
-    for (int64_t i = 0; i < p->n_items; i++)
-        if (safetensors_declare(w, p->items[i].name, MK_F32, p->items[i].n_dims, p->items[i].shape,
-                                err))
+    for (int64_t i = 0; i < p->n_items; i++) {
+        const struct param *q = &p->items[i];
+
+        if (!q->adapter && safetensors_declare(w, q->name, MK_F32, q->n_dims, q->shape, err))
             return err->code;
+    }
     if (safetensors_begin(w, err))
         return err->code;
-    for (int64_t i = 0; i < p->n_items; i++)
-        if (safetensors_write(w, p->items[i].w, (uint64_t)p->items[i].n * sizeof(float), err))
+    for (int64_t i = 0; i < p->n_items; i++) {
+        const struct param *q = &p->items[i];
+
+        if (!q->adapter && safetensors_write(w, q->w, (uint64_t)q->n * sizeof *q->w, err))
             return err->code;
+    }
     return safetensors_finish(w, err);
 }
 
@@ -351,6 +357,43 @@ static void sync_folder(const char *path)
     }
 }
 
+/* What any program of the Hugging Face family loads; of a run with adapters these too. */
+static int write_model(const struct trainer *t, const char *dir, const char *tokenizer,
+                       struct mk_error *err)
+{
+    char path[4096];
+
+    if (mkdir(dir, 0777))
+        return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", dir, strerror(errno));
+    if (write_weights(t->params, dir, err) || checkpoint_copy_tokenizer(tokenizer, dir, err) ||
+        write_config(&t->params->arch, dir, err))
+        return err->code;
+    if (t->params->lora.rank) {
+        snprintf(path, sizeof path, "%s/adapter", dir);
+        if (lora_write(t->params, path, err))
+            return err->code;
+        sync_folder(path);
+    }
+    sync_folder(dir);
+    return 0;
+}
+
+/* The mean of the weights as a model of its own. */
+static int write_ema(struct trainer *t, const char *dir, const char *tokenizer,
+                     struct mk_error *err)
+{
+    char path[4096];
+    int code;
+
+    if (!t->ema)
+        return 0;
+    snprintf(path, sizeof path, "%s/ema", dir);
+    trainer_swap_ema(t);
+    code = write_model(t, path, tokenizer, err);
+    trainer_swap_ema(t);
+    return code;
+}
+
 static int finish(const char *part, const char *dir, struct mk_error *err)
 {
     char parent[4096];
@@ -367,7 +410,7 @@ static int finish(const char *part, const char *dir, struct mk_error *err)
     return 0;
 }
 
-int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *corpus,
+int checkpoint_write(const char *dir, struct trainer *t, struct corpus *corpus,
                      const char *tokenizer, const struct checkpoint_more *more,
                      struct mk_error *err)
 {
@@ -377,13 +420,10 @@ int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *co
     if (snprintf(part, sizeof part, "%s.part", dir) >= (int)sizeof part)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", dir);
     folder_remove(part);
-    if (mkdir(part, 0777))
-        return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
-    if (!(code = write_weights(t->params, part, err)) && !(code = write_optimizer(t, part, err)) &&
+    if (!(code = write_model(t, part, tokenizer, err)) && !(code = write_optimizer(t, part, err)) &&
         !(code = write_state(t, corpus, part, err)) &&
-        !(code = checkpoint_copy_tokenizer(tokenizer, part, err)) &&
         !(code = more ? more->write(more->user, part, err) : 0) &&
-        !(code = write_config(&t->params->arch, part, err)))
+        !(code = write_ema(t, part, tokenizer, err)))
         code = finish(part, dir, err);
     if (code)
         folder_remove(part);
@@ -413,11 +453,37 @@ int checkpoint_read_weights(struct params *p, const char *path, struct mk_error 
         struct param *q = &p->items[i];
         const struct file_tensor *e = tensors_find(&file, q->name);
 
+        if (q->adapter)
+            continue;
         if (!e || e->dtype != MK_F32 || tensor_values(e) != (uint64_t)q->n)
             code = mk_error_set(err, MK_EFORMAT, "%s: tensor %s is missing or of another size",
                                 path, q->name);
         else if (!(code = tensors_check_finite(&file, e, err)))
             memcpy(q->w, e->data, (size_t)e->bytes);
+    }
+    tensors_release(&file);
+    return code;
+}
+
+/* The base of adapters is read anew from where it was; with them it must be the model of the
+ * checkpoint. */
+static int check_base(const struct params *p, const char *dir, struct mk_error *err)
+{
+    struct tensors file;
+    int code = 0;
+
+    if (safetensors_open(&file, dir, err))
+        return err->code;
+    for (int64_t i = 0; i < p->n_items && !code; i++) {
+        const struct param *q = &p->items[i];
+        const struct file_tensor *t = tensors_find(&file, q->name);
+        uint64_t bytes = (uint64_t)q->n * sizeof *q->w;
+
+        if (!q->adapter && (!t || t->bytes != bytes || memcmp(t->data, q->w, bytes)))
+            code = mk_error_set(err, MK_EFORMAT,
+                                "%s: %s is not what model.from and the adapters make: model.from "
+                                "has changed since",
+                                dir, q->name);
     }
     tensors_release(&file);
     return code;
@@ -451,6 +517,8 @@ int checkpoint_read_state(const char *dir, struct trainer *t, struct corpus *cor
         return err->code;
     code = read_moments(t, &moments, path, err);
     tensors_release(&moments);
+    if (!code && t->params->lora.rank)
+        code = check_base(t->params, dir, err);
     if (code)
         return code;
     t->state = state;

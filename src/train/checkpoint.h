@@ -2,8 +2,9 @@
  *
  * A checkpoint is a folder that any program of the Hugging Face family loads (config.json,
  * model.safetensors, the tokenizer), and beside these what a resumed run needs to go on to the bit:
- * optimizer.safetensors (moments, EMA) and state.json. It is written under another name and renamed
- * when it is whole and on the disk. */
+ * optimizer.safetensors (moments, EMA) and state.json; ema/ is the mean of the weights as a model
+ * of its own, adapter/ the adapters of a run that has them, merged in the weights. It is written
+ * under another name and renamed when it is whole and on the disk. */
 #ifndef MK_TRAIN_CHECKPOINT_H
 #define MK_TRAIN_CHECKPOINT_H
 
@@ -18,7 +19,7 @@ struct checkpoint_more {
 
 /* tokenizer: folder whose tokenizer files are copied, or NULL. dir must not exist. corpus and more
  * may be NULL. */
-int checkpoint_write(const char *dir, const struct trainer *t, struct corpus *corpus,
+int checkpoint_write(const char *dir, struct trainer *t, struct corpus *corpus,
                      const char *tokenizer, const struct checkpoint_more *more,
                      struct mk_error *err);
 /* Moments, state and the corpus' place (corpus may be NULL); the weights are the caller's to read

@@ -79,7 +79,7 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
         for_dx->dy_stride = n_out;
         for_dx->dy_rows = NULL;
     }
-    if (!l->p->grad || !l->x)
+    if ((!l->p->grad && !l->p->lora) || !l->x)
         return 0;
     if (gather(b, &turned, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err) ||
         gather(b, &x, l->x, l->x_stride, l->x_rows, l->n_rows, n_in, err))
@@ -103,23 +103,27 @@ int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_job
     struct arena_mark mark = arena_mark(b->s->memory);
     struct compute *c = b->s->c;
     struct gemm_job *weights, *inputs;
+    struct linear *for_dw;
     int32_t n_weights = 0, n_inputs = 0;
 
     if (arena_take(b->s->memory, &weights, (size_t)n_jobs, sizeof *weights, err) ||
-        arena_take(b->s->memory, &inputs, (size_t)n_jobs, sizeof *inputs, err))
+        arena_take(b->s->memory, &inputs, (size_t)n_jobs, sizeof *inputs, err) ||
+        arena_take(b->s->memory, &for_dw, (size_t)n_jobs, sizeof *for_dw, err))
         return err->code;
     for (int32_t i = 0; i < n_jobs; i++) {
-        struct linear for_dw = jobs[i], for_dx = jobs[i];
+        struct linear for_dx = jobs[i];
 
-        if (jobs[i].p->compute == MK_F8_E4M3 && round_job(b, &jobs[i], &for_dw, &for_dx, err))
+        for_dw[i] = jobs[i];
+        if (jobs[i].p->compute == MK_F8_E4M3 && round_job(b, &jobs[i], &for_dw[i], &for_dx, err))
             return err->code;
         if (jobs[i].p->grad && jobs[i].x)
-            weights[n_weights++] = weight_job(&for_dw);
+            weights[n_weights++] = weight_job(&for_dw[i]);
         if (jobs[i].dx)
             inputs[n_inputs++] = input_job(&for_dx);
     }
     if ((n_weights && c->k->gemm_tn(c, weights, n_weights, err)) ||
-        (n_inputs && c->k->gemm_nn(c, inputs, n_inputs, err)))
+        (n_inputs && c->k->gemm_nn(c, inputs, n_inputs, err)) ||
+        lora_backward(b, for_dw, n_jobs, err))
         return err->code;
     arena_rewind(b->s->memory, mark);
     return 0;

@@ -1,6 +1,7 @@
 /* params.c: memory, names and layouts of the trained weights. */
 #include "train/params.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +72,7 @@ int params_view(struct params *p, struct mk_error *err)
     if (tensors_add_file(&p->view, &none, "training weights", err))
         return err->code;
     for (int64_t i = 0; i < p->n_items; i++)
-        if (add_to_view(p, &p->items[i], err))
+        if (!p->items[i].adapter && add_to_view(p, &p->items[i], err))
             return err->code;
     return tensors_finish(&p->view, err);
 }
@@ -113,8 +114,8 @@ void params_release(struct params *p)
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
-/* FNV-1a: a weight's random numbers depend on its name, not on its place in the list. */
-static uint64_t hash_name(const char *name)
+/* FNV-1a */
+uint64_t params_hash(const char *name)
 {
     uint64_t h = 14695981039346656037u;
 
@@ -143,7 +144,7 @@ void params_randomise(struct params *p, uint64_t seed, double std)
 {
     for (int64_t i = 0; i < p->n_items; i++) {
         struct param *q = &p->items[i];
-        uint64_t sequence = hash_name(q->name);
+        uint64_t sequence = params_hash(q->name);
         double pair[2];
 
         for (int64_t j = 0; q->n_dims == 1 && j < q->n; j++)
@@ -241,6 +242,21 @@ struct param *params_find(const struct params *p, const char *name)
         if (!strcmp(p->items[i].name, name))
             return &p->items[i];
     return NULL;
+}
+
+bool params_match(const char *list, const char *name)
+{
+    char pattern[256];
+
+    while (*list) {
+        size_t n = strcspn(list, ",");
+
+        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
+        if (fnmatch(pattern, name, 0) == 0)
+            return true;
+        list += n + (list[n] == ',');
+    }
+    return false;
 }
 
 struct param *params_head(const struct params *p)

@@ -8,6 +8,7 @@
 
 #include "formats/model_file.h"
 #include "model/model.h"
+#include "train/lora.h"
 
 /* Sums that must not mix while a step is accumulated, see struct param. */
 #define MK_MAX_STREAMS 8
@@ -30,6 +31,8 @@ struct param {
     float *rounded;       /* FP8: [shape], else NULL: products of bf16 round masters themselves */
     unsigned char *bytes; /* [shape] of the type, what model_load reads; or NULL */
     float *scales;        /* FP8: [ceil(out / 128), ceil(in / 128)] */
+    struct lora *lora;    /* what learns in its place, or NULL */
+    bool adapter;         /* such a part: no weight of the model */
     bool frozen;          /* no gradient wanted */
     bool buffer;          /* never has one: the bias of the V3 router */
 };
@@ -42,6 +45,7 @@ struct params {
     int64_t *slots; /* [(n_layers + n_mtp) * W_N_ROLES] index of the first of a role, or -1 */
     struct arena memory;
     struct tensors view; /* of the masters, for model_load */
+    struct lora_options lora;
 };
 
 /* All weights that `a` asks for, zero. */
@@ -59,6 +63,10 @@ struct param *params_get(const struct params *p, enum weight_role role, int32_t 
                          int32_t expert);
 /* By name; NULL when there is none. */
 struct param *params_find(const struct params *p, const char *name);
+/* Whether a name is in a list of patterns with * and ?, parted by commas. */
+bool params_match(const char *list, const char *name);
+/* A number for each name, so that random numbers do not depend on a weight's place. */
+uint64_t params_hash(const char *name);
 /* The head of the model: its own, or the embedding. */
 struct param *params_head(const struct params *p);
 

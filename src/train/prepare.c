@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,11 +97,12 @@ static int new_model(struct job *j, struct mk_error *err)
     return 0;
 }
 
+/* A run with adapters goes on from the base and the checkpoint's adapters. */
 static int weights(struct job *j, const char *resume, struct mk_error *err)
 {
     char path[PATH];
 
-    if (resume)
+    if (resume && !j->r->lora.rank)
         return read_model(j, resume, err);
     if (*j->r->model.config)
         return new_model(j, err);
@@ -112,22 +112,6 @@ static int weights(struct job *j, const char *resume, struct mk_error *err)
     return read_model(j, path, err);
 }
 
-/* Whether a name is in a list of patterns parted by commas. */
-static bool matches(const char *list, const char *name)
-{
-    char pattern[256];
-
-    while (*list) {
-        size_t n = strcspn(list, ",");
-
-        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
-        if (fnmatch(pattern, name, 0) == 0)
-            return true;
-        list += n + (list[n] == ',');
-    }
-    return false;
-}
-
 static int freeze(struct job *j, struct mk_error *err)
 {
     int64_t n = 0;
@@ -135,13 +119,38 @@ static int freeze(struct job *j, struct mk_error *err)
     for (int64_t i = 0; i < j->p->params.n_items; i++) {
         struct param *q = &j->p->params.items[i];
 
-        q->frozen = !matches(j->r->model.learn, q->name);
+        q->frozen = !params_match(j->r->model.learn, q->name);
         n += !q->frozen && !q->buffer;
     }
     return n ? 0
              : mk_error_set(err, MK_EINVAL,
                             "model.learn: '%s' is the name of no weight: nothing would learn",
                             j->r->model.learn);
+}
+
+static int adapters(struct job *j, const char *resume, struct mk_error *err)
+{
+    struct lora_options o = {.rank = (int32_t)j->r->lora.rank,
+                             .alpha = j->r->lora.alpha,
+                             .targets = j->r->lora.targets,
+                             .base = j->r->model.from,
+                             .seed = (uint64_t)j->r->seed};
+    char path[PATH];
+
+    if (o.rank == 0)
+        return 0;
+    if (j->r->model.mla && params_get(&j->p->params, W_KV_B, 0, 0) &&
+        params_match(o.targets, params_get(&j->p->params, W_KV_B, 0, 0)->name))
+        return mk_error_set(err, MK_EINVAL,
+                            "lora.targets: absorbed attention splits kv_b_proj among the heads: "
+                            "take model.mla expanded, or leave it out");
+    if (lora_init(&j->p->params, &o, err))
+        return err->code;
+    if (!resume)
+        return 0;
+    if (join(path, resume, "adapter", err))
+        return err->code;
+    return lora_read(&j->p->params, path, err);
 }
 
 /* ---- Vocabulary ----------------------------------------------------------------------------- */
@@ -504,8 +513,9 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
     struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
     struct token_shard_key key;
 
-    if (weights(&j, resume, err) || freeze(&j, err) || vocabulary(&j, &key, err) ||
-        prepare_chat(p, r, run, err) || (r->data.n_sources && data(&j, &key, err))) {
+    if (weights(&j, resume, err) || freeze(&j, err) || adapters(&j, resume, err) ||
+        vocabulary(&j, &key, err) || prepare_chat(p, r, run, err) ||
+        (r->data.n_sources && data(&j, &key, err))) {
         prepared_release(p);
         return err->code;
     }

@@ -503,6 +503,13 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
                             "%s: give one of model.config (a new model) and model.from (one to go "
                             "on with)",
                             path);
+    if (r->lora.rank && (!*r->model.from || strcmp(r->model.learn, "*")))
+        return mk_error_set(err, MK_EINVAL,
+                            *r->model.from ? "%s: lora.rank: adapters learn and nothing else does: "
+                                             "leave model.learn out"
+                                           : "%s: lora.rank: adapters change a model that is "
+                                             "there: give model.from",
+                            path);
     if (r->data.n_sources < 1 && r->n_tasks < 1)
         return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name a text to learn from",
                             path);

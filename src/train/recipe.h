@@ -48,6 +48,11 @@ struct recipe {
         int64_t mla; /* 0 expanded, 1 absorbed */
     } model;
     struct {
+        int64_t rank; /* 0: all of the model learns */
+        double alpha;
+        const char *targets; /* as model.learn */
+    } lora;
+    struct {
         const char *path;
         int64_t vocab; /* tokens to learn when there is no path */
     } tokenizer;

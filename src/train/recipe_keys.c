@@ -30,6 +30,13 @@ static const struct recipe_key keys[] = {
     {"model", "mtp_late_tokens", RECIPE_INT, AT(model.mtp_late_tokens), 0, BIG, "0", NULL,
      "0: never"},
 
+    {"lora", "rank", RECIPE_INT, AT(lora.rank), 0, 4096, "0", NULL,
+     "of adapters, which then learn alone; 0: none"},
+    {"lora", "alpha", RECIPE_REAL, AT(lora.alpha), 0, 1e6, "16", NULL,
+     "adapters count alpha / rank times"},
+    {"lora", "targets", RECIPE_TEXT, AT(lora.targets), 0, 0, "*.self_attn.*", NULL,
+     "linear layers with adapters, as in model.learn"},
+
     {"tokenizer", "path", RECIPE_TEXT, AT(tokenizer.path), 0, 0, "", NULL,
      "folder with tokenizer.json; empty: the model's, or learned"},
     {"tokenizer", "vocab", RECIPE_INT, AT(tokenizer.vocab), 0, 1 << 20, "0", NULL,

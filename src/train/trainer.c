@@ -14,6 +14,7 @@ int trainer_pack(struct trainer *t, struct mk_error *err)
 {
     struct model_options o = {.mla = t->o.mla, .with_mtp = t->params->arch.n_mtp > 0};
 
+    lora_merge(t->params, t->c->ex);
     narrow_round(t->params, t->c->ex);
     return params_pack(t->params, &t->model, &o, err);
 }
@@ -159,7 +160,7 @@ static void move_bias(struct trainer *t)
     for (int32_t l = 0; t->expert_tokens && !over && l < a->n_layers + a->n_mtp; l++) {
         struct param *bias = params_get(t->params, W_ROUTER_BIAS, l, 0);
 
-        if (bias && t->o.bias_gamma > 0)
+        if (bias && !bias->frozen && t->o.bias_gamma > 0)
             balance_bias(bias->w, t->expert_tokens + (int64_t)l * a->n_experts, a->n_experts,
                          t->o.bias_gamma);
     }
@@ -331,4 +332,36 @@ int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequenc
     e->loss = r.loss / (r.n_targets > 0 ? (double)r.n_targets : 1);
     count_losses(&b, e);
     return 0;
+}
+
+void trainer_swap_ema(struct trainer *t)
+{
+    for (int64_t i = 0; t->ema && i < t->optim.n_items; i++) {
+        float *w = t->optim.items[i].p->w;
+
+        for (int64_t j = 0; j < t->optim.items[i].p->n; j++) {
+            float mean = t->ema[i][j];
+
+            t->ema[i][j] = w[j];
+            w[j] = mean;
+        }
+    }
+    lora_merge(t->params, t->c->ex);
+}
+
+int trainer_evaluate_ema(struct trainer *t, struct corpus *corpus, int32_t n_sequences,
+                         double *loss, struct mk_error *err)
+{
+    struct evaluation e = {0};
+    int code;
+
+    if (!t->ema)
+        return mk_error_set(err, MK_EINVAL, "no mean of weights is kept");
+    trainer_swap_ema(t);
+    code = trainer_pack(t, err);
+    if (!code)
+        code = trainer_evaluate(t, corpus, n_sequences, &e, err);
+    trainer_swap_ema(t);
+    *loss = e.loss;
+    return code ? code : trainer_pack(t, err);
 }

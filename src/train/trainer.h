@@ -94,6 +94,12 @@ int trainer_losses(struct trainer *t, const struct model *m, const struct batch 
 /* The first n_sequences of a corpus, always the same ones. */
 int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequences,
                      struct evaluation *e, struct mk_error *err);
+/* Its loss with the mean of weights; MK_EINVAL when none is kept. */
+int trainer_evaluate_ema(struct trainer *t, struct corpus *corpus, int32_t n_sequences,
+                         double *loss, struct mk_error *err);
+/* Weights and their mean change places, adapters merged; the forward model stays. Twice: nothing.
+ */
+void trainer_swap_ema(struct trainer *t);
 /* The forward model anew, after params were changed from outside. */
 int trainer_pack(struct trainer *t, struct mk_error *err);
 

@@ -115,17 +115,25 @@ def test_narrow_types_learn_and_resume_to_the_byte(minke, recipe, tmp_path, comp
     assert run[last] == whole[last]
 
 
-def weights_of(checkpoint):
-    data = (checkpoint / "model.safetensors").read_bytes()
+def tensors_of(path):
+    data = path.read_bytes()
     n = int.from_bytes(data[:8], "little")
     header = json.loads(data[8:8 + n])
-    return {name: data[8 + n:][slice(*t["data_offsets"])] for name, t in header.items()
-            if name != "__metadata__"}
+    return {name: (t["shape"], data[8 + n:][slice(*t["data_offsets"])])
+            for name, t in header.items() if name != "__metadata__"}
+
+
+def weights_of(checkpoint):
+    return {n: x for n, (_, x) in tensors_of(checkpoint / "model.safetensors").items()}
+
+
+def metrics_of(run):
+    return [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_frozen_weights_keep_every_bit(minke, recipe, tmp_path):
     options = ("-q", "--set", "train.tokens=1280", "--set", "save.keep=9", "--set", "save.every=5",
-               "--set", "model.learn=*.mlp.experts.*,lm_head.weight", "--set", "balance.gamma=0")
+               "--set", "model.learn=*.mlp.experts.*,lm_head.weight")
     ok(minke("train", recipe, *options))
     early, late = (weights_of(tmp_path / f"run/checkpoints/step-0000{s}") for s in ("05", "10"))
     moved = {name for name in early if early[name] != late[name]}
@@ -133,6 +141,90 @@ def test_frozen_weights_keep_every_bit(minke, recipe, tmp_path):
     assert all(".mlp.experts." in n or n == "lm_head.weight" for n in moved)
     failed(minke("train", recipe, "-q", "--set", "model.learn=nothing",
                  "--set", f"out={tmp_path / 'other'}"), "model.learn", "nothing")
+
+
+@pytest.fixture
+def base(minke, recipe, tmp_path):
+    """A model to go on with, and options for adapters on it."""
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=1280", "--set", f"out={tmp_path / 'first'}"))
+    model = tmp_path / "base"
+    shutil.copytree(tmp_path / "first/checkpoints/step-000010", model)
+    return model, ("-q", "--set", "model.config=", "--set", f"model.from={model}",
+                   "--set", "lora.rank=4", "--set", "lora.alpha=8", "--set", "train.tokens=3840",
+                   "--set", "lora.targets=*.self_attn.*,*.experts.1.*,lm_head.weight", "--set", "save.keep=9")
+
+
+def test_adapters_learn_and_the_base_keeps_every_bit(minke, recipe, base, tmp_path):
+    model, options = base
+    ok(minke("train", recipe, *options))
+    ok(minke("train", recipe, *options, "--set", "lora.rank=0", "--set", f"out={tmp_path / 'all'}",
+             "--set", "train.tokens=128"))
+    lines = metrics_of(tmp_path / "run")
+    assert lines[0]["loss"] == metrics_of(tmp_path / "all")[0]["loss"]
+    assert lines[-1]["valid_loss"] < metrics_of(tmp_path / "first")[-1]["valid_loss"] - 0.01
+    last = tmp_path / "run/checkpoints/step-000030"
+    adapter = tensors_of(last / "adapter/adapter_model.safetensors")
+    before, after = (tensors_of(x / "model.safetensors") for x in (model, last))
+    adapted = {n.removeprefix("base_model.model.").replace(".lora_A", "") for n in adapter if "lora_A" in n}
+    assert {n for n in after if before[n] != after[n]} == adapted
+    assert all(re.search(r"[.]self_attn[.]|[.]experts[.]1[.]|^lm_head", n) for n in adapted)
+    for name in adapted:
+        part = "base_model.model." + name.removesuffix(".weight") + ".lora_%s.weight"
+        (n_out, n_in), _ = after[name]
+        assert adapter[part % "A"][0] == [4, n_in] and adapter[part % "B"][0] == [n_out, 4]
+    config = json.loads((last / "adapter/adapter_config.json").read_text())
+    assert config["peft_type"] == "LORA" and (config["r"], config["lora_alpha"]) == (4, 8)
+    assert {n + ".weight" for n in config["target_modules"]} == adapted
+
+
+def test_an_adapter_merged_later_is_the_model_of_its_checkpoint(minke, recipe, base, tmp_path):
+    model, options = base
+    ok(minke("train", recipe, *options))
+    last, merged = tmp_path / "run/checkpoints/step-000030", tmp_path / "merged"
+    ok(minke("convert", model, merged, "--to", "f32", "--adapter", last / "adapter"))
+    assert weights_of(merged) == weights_of(last)
+    ok(minke("generate", merged, "--raw", "-p", "The", "-n", "3"))
+    failed(minke("convert", model, tmp_path / "m.gguf", "--adapter", last / "adapter"), "GGUF")
+    failed(minke("convert", model, tmp_path / "m", "--adapter", last), "adapter_config.json")
+    failed(minke("convert", ROOT / "tests/golden/models/qwen3", tmp_path / "m", "--adapter",
+                 last / "adapter"), "adapter")
+    config = last / "adapter/adapter_config.json"
+    config.write_text(config.read_text().replace('"use_dora": false', '"use_dora": true'))
+    failed(minke("convert", model, tmp_path / "m", "--adapter", last / "adapter"), "use_dora")
+
+
+def test_adapters_resume_to_the_byte_on_their_own_base(minke, recipe, base, tmp_path):
+    model, options = base
+    ok(minke("train", recipe, *options))
+    whole = files_of(tmp_path / "run")
+    for step in ("030", "020"):
+        shutil.rmtree(tmp_path / f"run/checkpoints/step-000{step}")
+    ok(minke("train", recipe, *options, "--resume", "--set", "threads=1"))
+    assert files_of(tmp_path / "run") == whole
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-2] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    failed(minke("train", recipe, *options, "--resume"), "model.from has changed")
+
+
+def test_adapters_need_a_base_and_learn_alone(minke, recipe, base):
+    _, options = base
+    failed(minke("train", recipe, "-q", "--set", "lora.rank=4"), "model.from")
+    failed(minke("train", recipe, *options, "--set", "model.learn=*.mlp.*"), "model.learn")
+    failed(minke("train", recipe, *options, "--set", "lora.targets=*norm*"), "lora.targets")
+    failed(minke("train", recipe, *options, "--set", "model.mla=absorbed"), "kv_b_proj")
+
+
+def test_the_mean_of_weights_is_a_model_of_its_own(minke, recipe, tmp_path):
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=2560"))
+    last = tmp_path / "run/checkpoints/step-000020"
+    mean, kept = tensors_of(last / "ema/model.safetensors"), tensors_of(last / "optimizer.safetensors")
+    learned = {n.removeprefix("ema."): x for n, x in kept.items() if n.startswith("ema.")}
+    assert len(learned) > 20 and all(mean[n] == x for n, x in learned.items())
+    assert mean["lm_head.weight"] != tensors_of(last / "model.safetensors")["lm_head.weight"]
+    line = metrics_of(tmp_path / "run")[-1]
+    assert 0 < abs(line["valid_loss_ema"] - line["valid_loss"]) < 0.5
+    ok(minke("generate", last / "ema", "--raw", "-p", "The", "-n", "3"))
 
 
 def test_a_checkpoint_is_a_model(minke, recipe, tmp_path):

@@ -10,10 +10,10 @@
 
 #include "formats/model_file.h"
 #include "support/golden.h"
+#include "support/golden_gradients.h"
 #include "train/pass.h"
 
 #define MODELS "tests/golden/models/"
-#define BOUND 1e-4 /* of a tensor's own norm; PyTorch and minke are 5e-6 apart at most */
 
 struct fixture {
     struct params params;
@@ -58,62 +58,6 @@ static void run(struct fixture *f, const struct train_seq *seqs, int32_t n_seqs,
 
 /* ---- Against PyTorch ------------------------------------------------------------------------ */
 
-/* The signs of gradients.py. */
-static double sign(uint64_t i, uint64_t k)
-{
-    uint64_t x = (i * 8 + k) * 0x9E3779B97F4A7C15u;
-
-    x ^= x >> 32;
-    x *= 0xD6E8FEB86659FD93u;
-    x ^= x >> 32;
-    return x & 1 ? -1 : 1;
-}
-
-/* Root mean square of the eight differences: about the norm of the whole difference. */
-static double distance(const struct param *q, const double *want)
-{
-    double sum = 0;
-
-    for (uint64_t k = 0; k < 8; k++) {
-        double got = 0;
-
-        for (int64_t i = 0; i < q->n; i++)
-            got += sign((uint64_t)i, k) * (double)q->grad[i];
-        sum += (got - want[k]) * (got - want[k]);
-    }
-    return sqrt(sum / 8);
-}
-
-/* Every line of the file has its gradient, every gradient its line. */
-static void check_file(const struct fixture *f, const char *path, double loss)
-{
-    FILE *in = fopen(path, "r");
-    char name[256];
-    double want, norm, sums[8];
-    int64_t n = 0, n_trained = 0;
-
-    assert_non_null(in);
-    assert_int_equal(fscanf(in, "loss %lf", &want), 1);
-    if (fabs(loss - want) > 1e-5 * want)
-        fail_msg("%s: loss is %.8g, PyTorch has %.8g", path, loss, want);
-    while (fscanf(in, "%255s %lf", name, &norm) == 2) {
-        const struct param *q = params_find(&f->params, name);
-
-        for (int k = 0; k < 8; k++)
-            assert_int_equal(fscanf(in, "%lf", &sums[k]), 1);
-        if (!q || !q->grad)
-            fail_msg("%s: %s has no gradient here", path, name);
-        if (!(distance(q, sums) <= BOUND * norm))
-            fail_msg("%s: the gradient of %s is %.1e of its norm away", path, name,
-                     distance(q, sums) / norm);
-        n++;
-    }
-    fclose(in);
-    for (int64_t i = 0; i < f->params.n_items; i++)
-        n_trained += f->params.items[i].grad != NULL;
-    assert_int_equal(n, n_trained);
-}
-
 struct golden_case {
     const char *model, *file;
     bool mtp, balance, capacity;
@@ -150,7 +94,8 @@ static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t ke
     for (int l = 0; l < 8; l++)
         balance_sum += balance[l];
     snprintf(path, sizeof path, MODELS "%s/expected/%s", g->model, g->file);
-    check_file(&f, path, (r.loss + (g->mtp ? 0.3 * r.mtp_loss[0] : 0)) * o.scale + balance_sum);
+    golden_gradients_check(&f.params, path,
+                           (r.loss + (g->mtp ? 0.3 * r.mtp_loss[0] : 0)) * o.scale + balance_sum);
     free(ids);
     close_model(&f);
 }

@@ -1,0 +1,11 @@
+/* golden_gradients.h: gradients against those of PyTorch (tools/golden/gradients.py). */
+#ifndef MK_TESTS_GOLDEN_GRADIENTS_H
+#define MK_TESTS_GOLDEN_GRADIENTS_H
+
+#include "train/params.h"
+
+/* The file's loss is `loss`, every line of it is a gradient of p within 1e-4 of that tensor's own
+ * norm, and every gradient has its line. Failures end the test. */
+void golden_gradients_check(const struct params *p, const char *path, double loss);
+
+#endif
