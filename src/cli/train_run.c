@@ -219,6 +219,8 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
         (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
         (resume && trainer_pack(&run->trainer, err)))
         return err->code;
+    if (resume) /* a kill may have come between saving and this */
+        run_folder_prune(&run->folder, run->recipe->save.keep);
     run->last_saved = run->folder.step;
     if (train_announce(run, err))
         return err->code;

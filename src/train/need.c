@@ -35,7 +35,7 @@ void need_count(struct need *n, const struct params *p, const struct trainer_opt
         const struct param *q = &p->items[i];
         uint64_t values = (uint64_t)q->n;
 
-        n->weights += weight_bytes(q, o->compute);
+        n->weights += weight_bytes(q, o->compute) + (q->lora ? values * sizeof(float) : 0);
         if (q->frozen || q->buffer)
             continue;
         n->gradients += values * (uint64_t)q->n_streams * sizeof(float);

@@ -200,7 +200,9 @@ def test_adapters_resume_to_the_byte_on_their_own_base(minke, recipe, base, tmp_
     for step in ("030", "020"):
         shutil.rmtree(tmp_path / f"run/checkpoints/step-000{step}")
     ok(minke("train", recipe, *options, "--resume", "--set", "threads=1"))
-    assert files_of(tmp_path / "run") == whole
+    run = files_of(tmp_path / "run")
+    assert set(run) == set(whole)
+    assert run == whole
     weights = bytearray((model / "model.safetensors").read_bytes())
     weights[-2] ^= 1
     (model / "model.safetensors").write_bytes(weights)

@@ -5,11 +5,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/exec.h"
+#include "base/folder.h"
+#include "base/map_file.h"
 #include "base/rng.h"
 
 static void arena_reuses_its_chunks_after_reset(void **state)
@@ -87,6 +93,32 @@ static void exec_runs_every_task_once_on_any_number_of_threads(void **state)
     }
 }
 
+/* A folder with a folder in it, and a link to what is outside. */
+static void folders_go_with_all_in_them_but_not_what_they_point_to(void **state)
+{
+    static const char *const names[] = {"a", "in/b", "in/c.1.part"};
+    char dir[] = "/tmp/minke-folder-XXXXXX", path[64], outside[64];
+    struct mk_error err;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(outside, sizeof outside, "%s.outside", dir);
+    assert_int_equal(write_file(outside, "x", 1, &err), 0);
+    snprintf(path, sizeof path, "%s/in", dir);
+    assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(path, sizeof path, "%s/link", dir);
+    assert_int_equal(symlink(outside, path), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(write_file(path, "x", 1, &err), 0);
+    }
+    folder_remove(dir);
+    assert_int_equal(access(dir, F_OK), -1);
+    assert_int_equal(access(outside, F_OK), 0);
+    folder_remove(dir);
+    unlink(outside);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +126,7 @@ int main(void)
         cmocka_unit_test(buf_refuses_to_pass_its_maximum_and_keeps_its_contents),
         cmocka_unit_test(rng_matches_the_published_vectors),
         cmocka_unit_test(exec_runs_every_task_once_on_any_number_of_threads),
+        cmocka_unit_test(folders_go_with_all_in_them_but_not_what_they_point_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
