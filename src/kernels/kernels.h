@@ -124,6 +124,20 @@ struct attend_backward_seq {
     int32_t n_rows; /* t */
 };
 
+/* AdamW with f32 moments (Loshchilov & Hutter 2019), g = scale * grad, each operation rounded:
+ *   m += rest1 * (g - m)    v = beta2 * v + rest2 * g * g
+ *   w = w * shrink - step * m / (sqrt(v) / root2 + eps) */
+struct adamw_step {
+    float scale, rest1, beta2, rest2, step, root2, eps;
+    float shrink; /* of pieces that decay; else 1 */
+};
+struct adamw_piece {
+    float *w, *m, *v; /* [n] */
+    const float *grad;
+    int64_t n;
+    bool decay;
+};
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 /* Inner loops of one instruction set, in cpu/matmul_rows.h, vector_rows.h and attention_rows.h. */
@@ -255,6 +269,10 @@ struct kernels {
                              const float *y, int64_t y_stride, const int32_t *index,
                              const float *weight, const float *dout, int64_t dout_stride,
                              int64_t n_rows, int32_t n_used, int32_t n);
+
+    /* One step of the optimiser over all pieces. Class EXACT. */
+    void (*adamw)(struct compute *c, const struct adamw_step *step,
+                  const struct adamw_piece *pieces, int64_t n_pieces);
 
     /* de[id[t], c] += dx[t, c], t ascending. Class EXACT. */
     void (*embed_backward)(struct compute *c, float *de, int64_t de_stride, const int32_t *id,

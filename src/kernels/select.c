@@ -30,6 +30,7 @@ static const char *backward_missing(const struct kernels *k)
            : !k->softmax_backward  ? "softmax_backward"
            : !k->combine_backward  ? "combine_backward"
            : !k->embed_backward    ? "embed_backward"
+           : !k->adamw             ? "adamw"
                                    : NULL;
 }
 

@@ -188,6 +188,33 @@ static int check_finite(struct loader *ld, const struct weight_src *src,
     return 0;
 }
 
+/* For model_refill: p or vector came from src. */
+static int remember(struct loader *ld, const struct weight_src *src, const struct packed *p,
+                    float *vector, struct mk_error *err)
+{
+    struct weight_origin *o;
+
+    if (!ld->model->options.refill)
+        return 0;
+    if (arena_take(&ld->model->memory, &o, 1, sizeof *o, err))
+        return err->code;
+    *o = (struct weight_origin){.next = ld->model->origins, .src = *src, .vector = vector};
+    if (p)
+        o->packed = *p;
+    ld->model->origins = o;
+    ld->model->n_origins++;
+    return 0;
+}
+
+/* A weight that is converted on the way has no lasting values to be packed from again. */
+static int refuse_refill(const struct loader *ld, const struct file_tensor *t, struct mk_error *err)
+{
+    if (!ld->model->options.refill)
+        return 0;
+    return mk_error_set(err, MK_EUNSUPPORTED, "%s: tensor %s of type %s cannot be packed again",
+                        ld->file->paths[t->file], t->name, dtype_info(t->dtype)->name);
+}
+
 /* Packs, counts, and lets go of the pages that were read. */
 static int pack(struct loader *ld, struct packed *p, const struct weight_src *src,
                 const struct weight_src *in_file, const struct file_tensor *t, struct mk_error *err)
@@ -199,6 +226,8 @@ static int pack(struct loader *ld, struct packed *p, const struct weight_src *sr
         return err->code;
     if (packed_bytes(src, &packed, err) || packed_init(p, src, &ld->model->memory, err))
         return mk_error_wrap(err, "%s: tensor %s", ld->file->paths[t->file], t->name);
+    if (remember(ld, src, p, NULL, err))
+        return err->code;
     ld->model->weight_bytes += packed;
     ld->model->n_params += n;
     ld->n_active += (double)n * ld->active_share;
@@ -225,7 +254,11 @@ int load_matrix_f32(struct loader *ld, struct packed *p, const struct matrix_par
     float *values;
 
     arena_reset(&ld->temp);
-    if (load_describe(ld, part, &src, &t, err) || part_to_f32(ld, &src, &values, err))
+    if (load_describe(ld, part, &src, &t, err))
+        return err->code;
+    if (src.dtype == MK_F32)
+        return pack(ld, p, &src, &src, t, err);
+    if (refuse_refill(ld, t, err) || part_to_f32(ld, &src, &values, err))
         return err->code;
     wide =
         (struct weight_src){.dtype = MK_F32, .n_out = src.n_out, .n_in = src.n_in, .data = values};
@@ -274,7 +307,7 @@ int load_transposed(struct loader *ld, struct packed *p, const struct matrix_par
                                .row_bytes = src.row_bytes,
                                .transposed = true};
     if (src.dtype != MK_F32 && src.dtype != MK_F16 && src.dtype != MK_BF16 &&
-        widen(ld, &src, &view, err))
+        (refuse_refill(ld, t, err) || widen(ld, &src, &view, err)))
         return err->code;
     return pack(ld, p, &view, &src, t, err);
 }
@@ -296,6 +329,8 @@ int load_vector(struct loader *ld, const float **v, enum weight_role role, int32
     if (check_finite(ld, &src, t, err))
         return err->code;
     load_row_f32(&src, 0, values);
+    if (remember(ld, &src, NULL, values, err))
+        return err->code;
     *v = values;
     ld->model->n_params += (uint64_t)n;
     ld->n_active += (double)n * ld->active_share;

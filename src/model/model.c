@@ -76,6 +76,33 @@ static int load_all(struct loader *ld, struct mk_error *err)
     return load_mtp(ld, err);
 }
 
+static int list_origins(struct model *m, struct mk_error *err)
+{
+    int64_t i = 0;
+
+    if (arena_take(&m->memory, &m->origin, (size_t)m->n_origins, sizeof *m->origin, err))
+        return err->code;
+    for (struct weight_origin *o = m->origins; o; o = o->next)
+        m->origin[i++] = o;
+    return 0;
+}
+
+static void refill_task(void *context, int64_t task, int worker)
+{
+    struct weight_origin *o = ((struct model *)context)->origin[task];
+
+    (void)worker;
+    if (o->vector)
+        load_row_f32(&o->src, 0, o->vector);
+    else
+        packed_fill(&o->packed, &o->src);
+}
+
+void model_refill(struct model *m, struct exec *ex)
+{
+    exec_run(ex, m->n_origins, refill_task, m);
+}
+
 int model_load(struct model *m, const struct arch *a, const struct tensors *t,
                enum name_style style, const struct model_options *options, struct mk_error *err)
 {
@@ -92,6 +119,8 @@ int model_load(struct model *m, const struct arch *a, const struct tensors *t,
     arena_init(&m->memory, SIZE_MAX / 4);
     loader_init(&ld, m, t, style);
     code = load_all(&ld, err);
+    if (!code && options->refill)
+        code = list_origins(m, err);
     m->n_params_active = (uint64_t)(ld.n_active + 0.5);
     loader_release(&ld);
     if (code)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/exec.h"
 #include "formats/arch.h"
 #include "formats/tensors.h"
 #include "kernels/packed.h"
@@ -66,9 +67,18 @@ struct model_options {
     enum mk_numerics numerics;
     enum mk_mla mla;
     bool with_mtp, check_tensors;
+    bool refill; /* remember where weights came from, for model_refill */
     /* May be NULL; a return other than 0 cancels. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
+};
+
+/* Where one weight came from; the tensor's memory is borrowed. */
+struct weight_origin {
+    struct weight_origin *next;
+    struct weight_src src;
+    struct packed packed; /* a matrix, or */
+    float *vector;        /* [n_in], else NULL */
 };
 
 struct model {
@@ -83,6 +93,8 @@ struct model {
     struct mtp *mtp;      /* [n_mtp] */
     int32_t n_mtp;        /* loaded: 0 unless asked for and there */
     uint64_t n_params, n_params_active, weight_bytes;
+    struct weight_origin *origins, **origin; /* with options.refill: a list, and [n_origins] */
+    int64_t n_origins;
 };
 
 /* Packs the weights that `a` asks for out of `t`; shapes are checked. `m` takes nothing over; on
@@ -90,6 +102,9 @@ struct model {
 int model_load(struct model *m, const struct arch *a, const struct tensors *t,
                enum name_style style, const struct model_options *options, struct mk_error *err);
 void model_release(struct model *m);
+/* Packs every weight again after the tensors' values have changed; they must still lie where
+ * model_load found them. The model was loaded with options.refill. */
+void model_refill(struct model *m, struct exec *ex);
 /* Layers that have a cache: the model's own and the loaded MTP blocks. */
 int32_t model_cache_layers(const struct model *m);
 /* Values in one cached row, of every layer. */

@@ -108,13 +108,28 @@ uint16_t f32_to_f16(float f)
     return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+static inline uint16_t round_to_bf16(uint32_t u)
+{
+    uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, quiet = u >> 16 | 0x40;
+
+    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+}
+
 uint16_t f32_to_bf16(float f)
 {
-    uint32_t u = bits_of(f);
+    return round_to_bf16(bits_of(f));
+}
 
-    if ((u & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+/* Whole blocks first: compilers turn a loop of fixed length into vectors. */
+void f32_to_bf16_row(uint16_t *restrict out, const float *restrict x, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + 32 <= n; i += 32)
+        for (int j = 0; j < 32; j++)
+            out[i + j] = round_to_bf16(bits_of(x[i + j]));
+    for (; i < n; i++)
+        out[i] = f32_to_bf16(x[i]);
 }
 
 float e4m3_to_f32(uint8_t b)

@@ -63,6 +63,7 @@ static inline float bf16_to_f32(uint16_t h)
     return v.f;
 }
 uint16_t f32_to_bf16(float f);
+void f32_to_bf16_row(uint16_t *out, const float *x, int64_t n);
 float e4m3_to_f32(uint8_t b);
 uint8_t f32_to_e4m3(float f); /* saturates to 448 as DeepSeek's kernels do; NaN stays NaN */
 

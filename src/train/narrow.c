@@ -67,11 +67,7 @@ static void store_fp8(struct param *q)
 
 static void store_bf16(struct param *q)
 {
-    for (int64_t j = 0; j < q->n; j++) {
-        uint16_t h = f32_to_bf16(q->w[j]);
-
-        memcpy(q->bytes + 2 * j, &h, sizeof h);
-    }
+    f32_to_bf16_row((uint16_t *)(void *)q->bytes, q->w, q->n); /* of an arena: aligned */
 }
 
 static void store_task(void *context, int64_t task, int worker)

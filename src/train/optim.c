@@ -70,6 +70,24 @@ static int take_items(struct optim *op, struct params *p, struct mk_error *err)
     return 0;
 }
 
+/* What the kernel table's AdamW takes: everything but Muon's, with moments in f32. */
+static void list_pieces(struct optim *op)
+{
+    for (int64_t i = 0; !op->o.bf16_moments && i < op->n_chunks; i++) {
+        const struct optim_chunk *c = &op->chunks[i];
+        const struct optim_tensor *t = &op->items[c->item];
+
+        if (t->muon)
+            continue;
+        op->pieces[op->n_pieces++] = (struct adamw_piece){.w = t->p->w + c->begin,
+                                                          .m = (float *)t->m + c->begin,
+                                                          .v = (float *)t->v + c->begin,
+                                                          .grad = t->p->grad + c->begin,
+                                                          .n = c->n,
+                                                          .decay = t->decay};
+    }
+}
+
 int optim_init(struct optim *op, struct params *p, const struct optim_options *o,
                struct mk_error *err)
 {
@@ -79,6 +97,7 @@ int optim_init(struct optim *op, struct params *p, const struct optim_options *o
     arena_init(&op->memory, SIZE_MAX / 4);
     if (take_items(op, p, err) ||
         arena_take(&op->memory, &op->chunks, (size_t)op->n_chunks, sizeof *op->chunks, err) ||
+        arena_take(&op->memory, &op->pieces, (size_t)op->n_chunks, sizeof *op->pieces, err) ||
         arena_take(&op->memory, &op->partial, (size_t)op->n_chunks, sizeof *op->partial, err)) {
         optim_release(op);
         return err->code;
@@ -89,6 +108,7 @@ int optim_init(struct optim *op, struct params *p, const struct optim_options *o
 
             op->chunks[c++] = (struct optim_chunk){i, at, left < CHUNK ? left : CHUNK};
         }
+    list_pieces(op);
     return 0;
 }
 
@@ -106,9 +126,16 @@ static void norm_task(void *context, int64_t task, int worker)
     const struct optim_chunk *c = &op->chunks[task];
     const float *g = op->items[c->item].p->grad + c->begin;
     double sum[4] = {0};
+    int64_t i = 0;
 
     (void)worker;
-    for (int64_t i = 0; i < c->n; i++)
+    for (; i + 4 <= c->n; i += 4) {
+        sum[0] += (double)g[i] * g[i];
+        sum[1] += (double)g[i + 1] * g[i + 1];
+        sum[2] += (double)g[i + 2] * g[i + 2];
+        sum[3] += (double)g[i + 3] * g[i + 3];
+    }
+    for (; i < c->n; i++)
         sum[i % 4] += (double)g[i] * g[i];
     op->partial[task] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
@@ -127,14 +154,10 @@ double optim_norm(struct optim *op, struct exec *ex)
 
 struct adamw {
     struct optim *op;
-    float scale;        /* of gradients: clipping */
-    float beta1, beta2; /* and what is missing to 1: */
-    float rest1, rest2;
-    float eps, shrink; /* shrink: 1 - lr * decay */
-    float step, root2; /* lr / (1 - beta1^t), sqrt(1 - beta2^t) */
+    struct adamw_step step;
 };
 
-static inline float adamw_value(const struct adamw *a, float w, float grad, float *m, float *v)
+static inline float adamw_value(const struct adamw_step *a, float w, float grad, float *m, float *v)
 {
     float g = a->scale * grad;
 
@@ -143,15 +166,8 @@ static inline float adamw_value(const struct adamw *a, float w, float grad, floa
     return w - a->step * *m / (sqrtf(*v) / a->root2 + a->eps);
 }
 
-static void adamw_f32(const struct adamw *a, float shrink, float *w, const float *g, float *m,
-                      float *v, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        w[i] = adamw_value(a, w[i] * shrink, g[i], &m[i], &v[i]);
-}
-
-static void adamw_bf16(const struct adamw *a, float shrink, float *w, const float *g, uint16_t *m,
-                       uint16_t *v, int64_t n)
+static void adamw_bf16(const struct adamw_step *a, float shrink, float *w, const float *g,
+                       uint16_t *m, uint16_t *v, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         float wide_m = bf16_to_f32(m[i]), wide_v = bf16_to_f32(v[i]);
@@ -162,21 +178,18 @@ static void adamw_bf16(const struct adamw *a, float shrink, float *w, const floa
     }
 }
 
+/* Moments in bf16; those in f32 are the kernel table's. */
 static void adamw_task(void *context, int64_t task, int worker)
 {
     const struct adamw *a = context;
     const struct optim_chunk *c = &a->op->chunks[task];
     const struct optim_tensor *t = &a->op->items[c->item];
-    float *w = t->p->w + c->begin, shrink = t->decay ? a->shrink : 1;
-    const float *g = t->p->grad + c->begin;
 
     (void)worker;
-    if (t->muon)
-        return;
-    if (a->op->o.bf16_moments)
-        adamw_bf16(a, shrink, w, g, (uint16_t *)t->m + c->begin, (uint16_t *)t->v + c->begin, c->n);
-    else
-        adamw_f32(a, shrink, w, g, (float *)t->m + c->begin, (float *)t->v + c->begin, c->n);
+    if (!t->muon)
+        adamw_bf16(&a->step, t->decay ? a->step.shrink : 1, t->p->w + c->begin,
+                   t->p->grad + c->begin, (uint16_t *)t->m + c->begin, (uint16_t *)t->v + c->begin,
+                   c->n);
 }
 
 static int muon_all(struct optim *op, struct compute *c, double lr, double scale,
@@ -201,15 +214,17 @@ int optim_step(struct optim *op, struct compute *c, double lr, double norm, stru
     if (o->clip > 0)
         scale = fmin(1, o->clip / (norm + 1e-6));
     a = (struct adamw){.op = op,
-                       .scale = (float)scale,
-                       .beta1 = (float)o->beta1,
-                       .beta2 = (float)o->beta2,
-                       .rest1 = (float)(1 - o->beta1),
-                       .rest2 = (float)(1 - o->beta2),
-                       .eps = (float)o->eps,
-                       .shrink = (float)(1 - lr * o->weight_decay),
-                       .step = (float)(lr / (1 - pow(o->beta1, t))),
-                       .root2 = (float)sqrt(1 - pow(o->beta2, t))};
-    exec_run(c->ex, op->n_chunks, adamw_task, &a);
+                       .step = {.scale = (float)scale,
+                                .beta2 = (float)o->beta2,
+                                .rest1 = (float)(1 - o->beta1),
+                                .rest2 = (float)(1 - o->beta2),
+                                .eps = (float)o->eps,
+                                .shrink = (float)(1 - lr * o->weight_decay),
+                                .step = (float)(lr / (1 - pow(o->beta1, t))),
+                                .root2 = (float)sqrt(1 - pow(o->beta2, t))}};
+    if (o->bf16_moments)
+        exec_run(c->ex, op->n_chunks, adamw_task, &a);
+    else
+        c->k->adamw(c, &a.step, op->pieces, op->n_pieces);
     return o->kind == OPTIM_MUON ? muon_all(op, c, lr, scale, err) : 0;
 }

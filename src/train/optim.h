@@ -36,7 +36,9 @@ struct optim {
     int64_t n_items;
     struct optim_chunk *chunks; /* pieces of equal size that threads take */
     int64_t n_chunks;
-    double *partial; /* [n_chunks] */
+    double *partial;            /* [n_chunks] */
+    struct adamw_piece *pieces; /* [n_pieces] */
+    int64_t n_pieces;
     int64_t step;    /* taken so far */
     struct arena memory;
 };

@@ -289,16 +289,25 @@ int params_take_gradients(struct params *p, struct mk_error *err)
         if (arena_take(&p->memory, &q->grad, (size_t)(q->n * q->n_streams), sizeof *q->grad, err))
             return err->code;
     }
-    params_zero_gradients(p);
+    params_zero_gradients(p, NULL);
     return 0;
 }
 
-void params_zero_gradients(struct params *p)
+static void zero_task(void *context, int64_t task, int worker)
 {
-    for (int64_t i = 0; i < p->n_items; i++)
-        if (p->items[i].grad)
-            memset(p->items[i].grad, 0,
-                   (size_t)(p->items[i].n * p->items[i].n_streams) * sizeof(float));
+    struct param *q = &((struct params *)context)->items[task];
+
+    (void)worker;
+    if (q->grad)
+        memset(q->grad, 0, (size_t)(q->n * q->n_streams) * sizeof *q->grad);
+}
+
+void params_zero_gradients(struct params *p, struct exec *ex)
+{
+    if (ex)
+        exec_run(ex, p->n_items, zero_task, p);
+    for (int64_t i = 0; !ex && i < p->n_items; i++)
+        zero_task(p, i, 0);
 }
 
 void params_join(struct params *p)

@@ -77,7 +77,7 @@ int32_t params_head_stream(const struct params *p, int32_t place);
 
 /* Memory for the gradients of everything that is not frozen; zero. */
 int params_take_gradients(struct params *p, struct mk_error *err);
-void params_zero_gradients(struct params *p);
+void params_zero_gradients(struct params *p, struct exec *ex); /* ex may be NULL */
 /* After the last pass of a step: streams are added into the first of each. */
 void params_join(struct params *p);
 

@@ -12,10 +12,15 @@
 
 int trainer_pack(struct trainer *t, struct mk_error *err)
 {
-    struct model_options o = {.mla = t->o.mla, .with_mtp = t->params->arch.n_mtp > 0};
+    struct model_options o = {
+        .mla = t->o.mla, .with_mtp = t->params->arch.n_mtp > 0, .refill = true};
 
     lora_merge(t->params, t->c->ex);
     narrow_round(t->params, t->c->ex);
+    if (t->model.memory.first) {
+        model_refill(&t->model, t->c->ex);
+        return 0;
+    }
     return params_pack(t->params, &t->model, &o, err);
 }
 
@@ -112,7 +117,7 @@ static int run_passes(struct trainer *t, const struct batch *b, double scale,
                              .dropped = t->dropped};
     int32_t layers = a->n_layers + a->n_mtp;
 
-    params_zero_gradients(t->params);
+    params_zero_gradients(t->params, t->c->ex);
     if (t->expert_tokens) {
         memset(t->expert_tokens, 0, (size_t)layers * (size_t)a->n_experts * sizeof(int64_t));
         memset(t->balance_loss, 0, (size_t)layers * sizeof *t->balance_loss);

@@ -218,6 +218,34 @@ static void check_embed(struct check *c)
     check_same(c, "de", got, ref, all * F32);
 }
 
+static void check_adamw(struct check *c)
+{
+    struct adamw_step step = {0.7f, 0.1f, 0.95f, 0.05f, 3e-4f, 0.22f, 1e-8f, 0.99997f};
+    struct adamw_piece ref[3], got[3];
+    int32_t n_pieces = check_range(c, 0, 3);
+
+    for (int32_t i = 0; i < n_pieces; i++) {
+        int32_t n = check_size(c, 3000);
+
+        ref[i] = (struct adamw_piece){
+            .grad = check_random(c, n, 1.0f), .n = n, .decay = check_range(c, 0, 1)};
+        got[i] = ref[i];
+        check_pair(c, n, 1.0f, &ref[i].w, &got[i].w);
+        check_pair(c, n, 1.0f, &ref[i].m, &got[i].m);
+        check_pair(c, n, 1.0f, &ref[i].v, &got[i].v);
+        for (int32_t j = 0; j < n; j++)
+            ref[i].v[j] = got[i].v[j] = fabsf(ref[i].v[j]);
+    }
+    check_describe(c, "%d pieces", n_pieces);
+    c->ref->k->adamw(c->ref, &step, ref, n_pieces);
+    c->got->k->adamw(c->got, &step, got, n_pieces);
+    for (int32_t i = 0; i < n_pieces; i++) {
+        check_same(c, "w", got[i].w, ref[i].w, ref[i].n * F32);
+        check_same(c, "m", got[i].m, ref[i].m, ref[i].n * F32);
+        check_same(c, "v", got[i].v, ref[i].v, ref[i].n * F32);
+    }
+}
+
 /* ---- Attention ------------------------------------------------------------------------------- */
 
 static void check_attend_step(struct check *c)
@@ -428,6 +456,7 @@ const struct check_op backward_checks[] = {
     {"softmax_backward", check_softmax, 60, 400, NULL},
     {"combine_backward", check_combine, 60, 400, NULL},
     {"embed_backward", check_embed, 60, 400, NULL},
+    {"adamw", check_adamw, 60, 400, NULL},
     {"attend_step", check_attend_step, 90, 900, NULL},
     {"attend_backward", check_attend, 15, 150, bench_attend},
     {0},

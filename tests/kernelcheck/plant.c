@@ -252,6 +252,15 @@ static void back_softmax(float *dx, const float *p, const float *dp, int32_t n)
     dx[0] = nextafterf(dx[0], INFINITY);
 }
 
+/* Decays what does not. */
+static void back_adamw(const struct adamw_step *step, const struct adamw_piece *piece)
+{
+    struct adamw_piece all = *piece;
+
+    all.decay = true;
+    backwards()->adamw(step, &all);
+}
+
 /* One key too many. */
 static void attend_step(float *s, float *ds, float scale, float lse, float delta, int32_t lo,
                         int32_t hi)
@@ -269,6 +278,7 @@ static void plant_backward(struct kernels *k)
     wrong.silu_mul = back_silu_mul;
     wrong.softmax_xent = back_xent;
     wrong.softmax = back_softmax;
+    wrong.adamw = back_adamw;
     wrong.attend_step = attend_step;
     k->backward_rows = &wrong;
 }

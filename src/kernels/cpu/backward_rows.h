@@ -29,6 +29,8 @@ struct backward_rows {
     float (*softmax_xent)(float *x, int32_t n, int32_t target, float scale);
     void (*softmax)(float *dx, const float *p, const float *dp, int32_t n);
 
+    void (*adamw)(const struct adamw_step *step, const struct adamw_piece *piece);
+
     /* One query and one block of keys. In: s [MK_KEY_BLOCK] scores before scaling, ds
      * [MK_KEY_BLOCK] the products of dout and values, 64-byte aligned; outside lo .. hi - 1
      * anything. Out: s[i] = e^(scale * s[i] - lse), ds[i] = (ds[i] - delta) * s[i] * scale; both 0

@@ -1,6 +1,8 @@
 /* pack_plain.c: f32, f16, bf16 and FP8 matrices as panels. */
 #include "kernels/cpu/panel.h"
 
+#define PACK_INPUTS 64
+
 static int32_t fp8_block(int32_t n_in, int32_t block_in, int32_t k)
 {
     int32_t left = n_in - k / block_in * block_in;
@@ -34,30 +36,35 @@ static const unsigned char *source(const struct weight_src *src, int64_t r, int6
                            : data + r * src->row_bytes + k * bytes;
 }
 
-static void pack_lane_f32(const struct weight_src *src, int64_t r, unsigned char *out)
+/* Inputs first .. end - 1 of one lane; so few that their part of the panel stays in cache while the
+ * other lanes are written. */
+static void pack_lane_f32(const struct weight_src *src, int64_t r, unsigned char *out,
+                          int64_t first, int64_t end)
 {
     const unsigned char *in = source(src, r, 0);
     int64_t step = src->transposed ? src->row_bytes : 4;
 
-    for (int64_t k = 0; k < src->n_in; k++)
+    for (int64_t k = first; k < end; k++)
         memcpy(out + k * MK_PANEL * 4, in + k * step, 4);
 }
 
-static void pack_lane_f16(const struct weight_src *src, int64_t r, unsigned char *out)
+static void pack_lane_f16(const struct weight_src *src, int64_t r, unsigned char *out,
+                          int64_t first, int64_t end)
 {
     const unsigned char *in = source(src, r, 0);
     int64_t step = src->transposed ? src->row_bytes : 2;
 
-    for (int64_t k = 0; k < src->n_in; k++)
+    for (int64_t k = first; k < end; k++)
         memcpy(out + k * MK_PANEL * 2, in + k * step, 2);
 }
 
-static void pack_lane_bf16(const struct weight_src *src, int64_t r, unsigned char *out)
+static void pack_lane_bf16(const struct weight_src *src, int64_t r, unsigned char *out,
+                           int64_t first, int64_t end)
 {
     const unsigned char *in = source(src, r, 0);
     int64_t step = src->transposed ? src->row_bytes : 2;
 
-    for (int64_t k = 0; k < src->n_in; k++)
+    for (int64_t k = first; k < end; k++)
         memcpy(out + k / 2 * MK_PANEL * 4 + (k + 1) % 2 * 2, in + k * step, 2);
 }
 
@@ -88,19 +95,21 @@ static void pack_lane_fp8(const struct weight_src *src, int32_t block_in, int64_
 void plain_pack(const struct weight_src *src, int32_t block_in, int64_t index,
                 unsigned char *panel)
 {
-    for (int32_t lane = 0; lane < MK_PANEL; lane++) {
-        int64_t r = index * MK_PANEL + lane;
+    int64_t n_lanes = src->n_out - index * MK_PANEL, row = index * MK_PANEL;
 
-        if (r >= src->n_out)
-            return;
-        if (src->dtype == MK_F32)
-            pack_lane_f32(src, r, panel + lane * 4);
-        else if (src->dtype == MK_F16)
-            pack_lane_f16(src, r, panel + lane * 2);
-        else if (src->dtype == MK_BF16)
-            pack_lane_bf16(src, r, panel + lane * 4);
-        else
-            pack_lane_fp8(src, block_in, r, lane, panel);
+    n_lanes = n_lanes < MK_PANEL ? n_lanes : MK_PANEL;
+    for (int32_t lane = 0; src->dtype == MK_F8_E4M3 && lane < n_lanes; lane++)
+        pack_lane_fp8(src, block_in, row + lane, lane, panel);
+    for (int64_t k = 0; src->dtype != MK_F8_E4M3 && k < src->n_in; k += PACK_INPUTS) {
+        int64_t end = src->n_in - k < PACK_INPUTS ? src->n_in : k + PACK_INPUTS;
+
+        for (int32_t lane = 0; lane < n_lanes; lane++)
+            if (src->dtype == MK_F32)
+                pack_lane_f32(src, row + lane, panel + lane * 4, k, end);
+            else if (src->dtype == MK_F16)
+                pack_lane_f16(src, row + lane, panel + lane * 2, k, end);
+            else
+                pack_lane_bf16(src, row + lane, panel + lane * 4, k, end);
     }
 }
 

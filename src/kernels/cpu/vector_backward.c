@@ -264,8 +264,33 @@ static void embed_backward(struct compute *c, float *de, int64_t de_stride, cons
     run_columns(c, &j, embed_task);
 }
 
+/* ---- The optimiser --------------------------------------------------------------------------- */
+
+struct adamw_job {
+    const struct backward_rows *rows;
+    const struct adamw_step *step;
+    const struct adamw_piece *pieces;
+};
+
+static void adamw_task(void *context, int64_t task, int worker)
+{
+    const struct adamw_job *j = context;
+
+    (void)worker;
+    j->rows->adamw(j->step, &j->pieces[task]);
+}
+
+static void adamw(struct compute *c, const struct adamw_step *step,
+                  const struct adamw_piece *pieces, int64_t n_pieces)
+{
+    struct adamw_job j = {c->k->backward_rows, step, pieces};
+
+    exec_run(c->ex, n_pieces, adamw_task, &j);
+}
+
 void vector_backward_fill_ops(struct kernels *k)
 {
+    k->adamw = adamw;
     k->rmsnorm_backward = rmsnorm_backward;
     k->silu_mul_backward = silu_mul_backward;
     k->softmax_xent = softmax_xent;

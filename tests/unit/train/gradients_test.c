@@ -188,7 +188,7 @@ static void accumulate(struct fixture *f, const struct batch *b, int32_t n, uint
                              .balance = {.sequence = 0.1, .token_scale = 1.0 / 100}};
     struct pass_result r = {0};
 
-    params_zero_gradients(&f->params);
+    params_zero_gradients(&f->params, NULL);
     for (int32_t i = 0; i < N_SEQS; i += n)
         run(f, b->seqs + i, n, &o, &r);
     params_join(&f->params);

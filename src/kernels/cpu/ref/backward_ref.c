@@ -85,6 +85,19 @@ static void softmax_ref(float *dx, const float *p, const float *dp, int32_t n)
         dx[i] = p[i] * (dp[i] - sum);
 }
 
+static void adamw_ref(const struct adamw_step *a, const struct adamw_piece *p)
+{
+    float shrink = p->decay ? a->shrink : 1;
+
+    for (int64_t i = 0; i < p->n; i++) {
+        float g = a->scale * p->grad[i];
+
+        p->m[i] += a->rest1 * (g - p->m[i]);
+        p->v[i] = a->beta2 * p->v[i] + a->rest2 * g * g;
+        p->w[i] = p->w[i] * shrink - a->step * p->m[i] / (sqrtf(p->v[i]) / a->root2 + a->eps);
+    }
+}
+
 static void attend_step_ref(float *s, float *ds, float scale, float lse, float delta, int32_t lo,
                             int32_t hi)
 {
@@ -104,6 +117,7 @@ static const struct backward_rows table = {
     .silu_mul = silu_mul_ref,
     .softmax_xent = softmax_xent_ref,
     .softmax = softmax_ref,
+    .adamw = adamw_ref,
     .attend_step = attend_step_ref,
 };
 

@@ -151,6 +151,28 @@ static void softmax_avx2(float *dx, const float *p, const float *dp, int32_t n)
     }
 }
 
+static void adamw_avx2(const struct adamw_step *a, const struct adamw_piece *p)
+{
+    const __m256 shrink = _mm256_set1_ps(p->decay ? a->shrink : 1);
+
+    for (int64_t i = 0; i < p->n; i += 8) {
+        int32_t n = p->n - i < 8 ? (int32_t)(p->n - i) : 8;
+        __m256 g = _mm256_mul_ps(_mm256_set1_ps(a->scale), load_first(p->grad + i, n));
+        __m256 m = load_first(p->m + i, n), v = load_first(p->v + i, n), root, change;
+        __m256 w = _mm256_mul_ps(load_first(p->w + i, n), shrink);
+
+        m = _mm256_add_ps(m, _mm256_mul_ps(_mm256_set1_ps(a->rest1), _mm256_sub_ps(g, m)));
+        v = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(a->beta2), v),
+                          _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(a->rest2), g), g));
+        root = _mm256_div_ps(_mm256_sqrt_ps(v), _mm256_set1_ps(a->root2));
+        change = _mm256_div_ps(_mm256_mul_ps(_mm256_set1_ps(a->step), m),
+                               _mm256_add_ps(root, _mm256_set1_ps(a->eps)));
+        store_first(p->m + i, m, n);
+        store_first(p->v + i, v, n);
+        store_first(p->w + i, _mm256_sub_ps(w, change), n);
+    }
+}
+
 static void attend_step_avx2(float *s, float *ds, float scale, float lse, float delta, int32_t lo,
                              int32_t hi)
 {
@@ -179,6 +201,7 @@ static const struct backward_rows table = {
     .silu_mul = silu_mul_avx2,
     .softmax_xent = softmax_xent_avx2,
     .softmax = softmax_avx2,
+    .adamw = adamw_avx2,
     .attend_step = attend_step_avx2,
 };
 
