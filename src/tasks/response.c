@@ -3,69 +3,33 @@
 
 #include <string.h>
 
-#define ANSWER "<answer>"
-#define ANSWER_END "</answer>"
+#include "verify/format.h"
 
-/* Steps behind the next `tag`; *before is what stood in front of it. */
-static bool find(struct scan *s, const char *tag, struct scan *before)
+#define THOUGHT_END "</think>"
+
+/* All behind the last thought. */
+static struct scan behind_thought(struct scan s)
 {
-    size_t n = strlen(tag);
-    const char *at = (size_t)(s->end - s->at) < n
-                         ? NULL : memmem(s->at, (size_t)(s->end - s->at), tag, n);
+    const char *at;
 
-    if (!at)
-        return false;
-    *before = (struct scan){s->at, at};
-    s->at = at + n;
-    return true;
-}
-
-static bool holds_tag(struct scan s)
-{
-    static const char *const tags[] = {"<think>", "</think>", ANSWER, ANSWER_END};
-    struct scan before;
-
-    for (int i = 0; i < 4; i++) {
-        struct scan rest = s;
-
-        if (find(&rest, tags[i], &before))
-            return true;
-    }
-    return false;
-}
-
-static bool is_well_formed(struct scan s)
-{
-    struct scan thought, answer;
-
-    scan_blanks(&s);
-    if (scan_word(&s, "<think>")) {
-        if (!find(&s, "</think>", &thought) || holds_tag(thought))
-            return false;
-        scan_blanks(&s);
-    }
-    if (!scan_word(&s, ANSWER) || !find(&s, ANSWER_END, &answer) || holds_tag(answer))
-        return false;
-    scan_blanks(&s);
-    return scan_ended(&s);
+    while ((at = memmem(s.at, (size_t)(s.end - s.at), THOUGHT_END, strlen(THOUGHT_END))))
+        s.at = at + strlen(THOUGHT_END);
+    return scan_trim(s);
 }
 
 struct response response_read(const char *text, size_t n)
 {
-    struct response r = {.answer = scan_text(""), .open = scan_text("")};
-    struct scan s = {text, text + n}, rest = s, before, answer;
+    const struct format_rules rules = {.answer_tags = true, .direct = true};
+    struct response r = {.answer = scan_text("")};
+    struct format_verdict v;
 
+    r.open = r.answer;
     if (!n)
         return r;
-    r.well_formed = is_well_formed(s);
-    while (find(&rest, "</think>", &before))
-        ;
-    r.open = scan_trim(rest);
-    while (find(&s, ANSWER, &before) && find(&s, ANSWER_END, &answer)) {
-        r.answer = scan_trim(answer);
-        r.has_answer = !scan_ended(&r.answer);
-    }
+    r.well_formed = verify_format(text, n, &rules, &v);
+    r.has_answer = v.answer.n > 0;
     if (r.has_answer)
-        r.open = r.answer;
+        r.answer = (struct scan){v.answer.at, v.answer.at + v.answer.n};
+    r.open = r.has_answer ? r.answer : behind_thought((struct scan){text, text + n});
     return r;
 }

@@ -8,6 +8,7 @@
 #include "tasks/kind.h"
 #include "tasks/response.h"
 #include "tasks/task_file.h"
+#include "verify/math.h"
 
 #define MAX_TEXT ((size_t)16 << 20) /* bytes of a question or trace; far above any */
 #define MAX_ATTEMPTS 4096           /* for a question of the split: 1 in 8 is a test question */
@@ -232,7 +233,8 @@ void task_item_release(struct task_item *item)
 /* Mathematics and letters of choices: the same in meaning, not in spelling. */
 static bool says_the_same(const char *reference, struct scan given)
 {
-    return scan_equals(given, reference);
+    return verify_math(reference, strlen(reference), given.at, (size_t)(given.end - given.at),
+                       NULL);
 }
 
 void task_check(const struct task *t, const struct task_item *item, const char *response, size_t n,

@@ -82,8 +82,16 @@ static struct text_span answer_span(const char *end, const struct found f[N_TAGS
     return (struct text_span){0};
 }
 
+/* Does it answer at once, as it may? */
+static bool is_direct(const struct found f[N_TAGS], const struct format_rules *r)
+{
+    return r->direct && r->answer_tags && !r->in_thought && !f[THINK].n && !f[THINK_END].n;
+}
+
 static bool in_order(const struct found f[N_TAGS], const struct format_rules *r)
 {
+    if (is_direct(f, r))
+        return f[ANSWER].first < f[ANSWER_END].first;
     if (!r->in_thought && f[THINK].first > f[THINK_END].first)
         return false;
     return !r->answer_tags ||
@@ -93,10 +101,13 @@ static bool in_order(const struct found f[N_TAGS], const struct format_rules *r)
 static bool clean_outside(const char *text, const char *end, const struct found f[N_TAGS],
                           const struct format_rules *r)
 {
-    if (!r->in_thought && !only_blanks(text, f[THINK].first))
+    bool direct = is_direct(f, r);
+
+    if (!direct && !r->in_thought && !only_blanks(text, f[THINK].first))
         return false;
     return !r->answer_tags ||
-           (only_blanks(f[THINK_END].first + strlen(tags[THINK_END]), f[ANSWER].first) &&
+           (only_blanks(direct ? text : f[THINK_END].first + strlen(tags[THINK_END]),
+                        f[ANSWER].first) &&
             only_blanks(f[ANSWER_END].first + strlen(tags[ANSWER_END]), end));
 }
 
@@ -105,7 +116,7 @@ static enum format_fault judge(const char *text, const char *end, const struct f
 {
     size_t opened = r->in_thought ? f[THINK].n + 1 : f[THINK].n;
 
-    if (!opened || !f[THINK_END].n)
+    if (!is_direct(f, r) && (!opened || !f[THINK_END].n))
         return FORMAT_THINK_MISSING;
     if (opened > 1 || f[THINK_END].n > 1)
         return FORMAT_THINK_TWICE;

@@ -18,6 +18,7 @@ struct format_rules {
     bool in_thought;  /* the prompt ended with <think>: the text begins inside the thought */
     bool answer_tags; /* the answer stands in <answer>...</answer>; else it is all that follows
                          </think> */
+    bool direct;      /* a text without any tag of a thought is an answer given at once */
     bool loose;       /* text outside the tags is allowed; else only blanks */
 };
 

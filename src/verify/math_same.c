@@ -146,6 +146,24 @@ static bool all_among(const struct side *a, int n_a, const struct side *b, int n
     return true;
 }
 
+/* Each member of a list has a partner of its own: 1, 0, 0 is not 1, 0, 1. */
+static bool pair_off(const struct side *a, const struct side *b, int n, struct compare *c)
+{
+    bool taken[MAX_ITEMS] = {false};
+
+    for (int i = 0; i < n; i++) {
+        int j = i;
+
+        if (taken[i] || !same(a[i], b[i], c)) /* usually they stand in the same order */
+            for (j = 0; j < n && (taken[j] || !same(a[i], b[j], c));)
+                j++;
+        if (j == n)
+            return false;
+        taken[j] = true;
+    }
+    return true;
+}
+
 static bool same_items(struct side a, struct side b, struct compare *c)
 {
     struct side x[MAX_ITEMS], y[MAX_ITEMS];
@@ -154,6 +172,8 @@ static bool same_items(struct side a, struct side b, struct compare *c)
 
     if (n_x < 0 || n_y < 0 || (!sets && n_x != n_y))
         return false;
+    if (!sets)
+        return pair_off(x, y, n_x, c);
     return all_among(x, n_x, y, n_y, c) && all_among(y, n_y, x, n_x, c);
 }
 

@@ -79,6 +79,8 @@ static void gsm8k_has_its_reference_behind_the_marks(void **state)
     assert_true(is_right(t, &item, "<think>so</think><answer>12</answer>"));
     assert_true(is_right(t, &item, "<think>so</think>12"));
     assert_true(is_right(t, &item, "12\n"));
+    assert_true(is_right(t, &item, "<answer>$12.00</answer>")); /* the same, spelled otherwise */
+    assert_true(is_right(t, &item, "So she has 3*4 = 12 eggs.\n#### 12"));
     assert_false(is_right(t, &item, "<think>12</think>"));
     assert_false(is_right(t, &item, "<answer>13</answer>"));
     buf_init(&b, 4096);
@@ -106,6 +108,7 @@ static void choices_stand_below_their_question(void **state)
     assert_int_equal(item.n_choices, 3);
     assert_string_equal(item.choices[2], "3");
     assert_true(is_right(t, &item, "<answer>C</answer>"));
+    assert_true(is_right(t, &item, "The answer is C."));
     assert_false(is_right(t, &item, "<answer>A</answer>"));
     task_item_release(&item);
     item = draw(t, TASK_ALL, 0, 1);
@@ -246,6 +249,59 @@ static void splits_and_orders_of_a_file(void **state)
     task_close(t);
 }
 
+/* Every reference of a public set, as a trace, is right for its own question; with its last digit
+ * changed it is not, but where that is the exponent of a unit. */
+static void assert_references(const char *name, int64_t n_questions, int64_t n_units)
+{
+    int64_t n_right = 0, n_wrong = 0, n_changed = 0;
+    struct mk_error err;
+    struct task *t;
+
+    if (task_open(&t, name, &err)) {
+        print_message("skipped: %s\n", err.text);
+        skip();
+    }
+    assert_int_equal(task_count(t, TASK_ALL), n_questions);
+    for (int64_t i = 0; i < n_questions; i++) {
+        struct task_item item = draw(t, TASK_ALL, 0, i);
+        size_t n = strlen(item.answer);
+        struct buf b;
+
+        buf_init(&b, 1 << 20);
+        assert_int_equal(task_write_trace(t, &item, TASK_TRACE_SCRATCHPAD, 0, &b, &err), 0);
+        n_right += is_right(t, &item, b.data);
+        if (item.answer[n - 1] >= '0' && item.answer[n - 1] <= '8') {
+            buf_clear(&b);
+            buf_printf(&b, &err, "<answer>%.*s%c</answer>", (int)n - 1, item.answer,
+                       item.answer[n - 1] + 1);
+            n_wrong += is_right(t, &item, b.data);
+            n_changed++;
+        }
+        buf_release(&b);
+        task_item_release(&item);
+    }
+    print_message("%s: %lld of %lld references right, %lld of %lld changed ones\n", name,
+                  (long long)n_right, (long long)n_questions, (long long)n_wrong,
+                  (long long)n_changed);
+    assert_int_equal(n_right, n_questions);
+    assert_int_equal(n_wrong, n_units);
+    assert_true(n_changed > n_questions / 4);
+    task_close(t);
+}
+
+static void references_of_gsm8k_are_right(void **state)
+{
+    (void)state;
+    assert_references("gsm8k:../shared/data/gsm8k/test.jsonl", 1319, 0);
+    assert_references("gsm8k:../shared/data/gsm8k/train.jsonl", 7473, 0);
+}
+
+static void references_of_math500_are_right(void **state)
+{
+    (void)state;
+    assert_references("math500:../shared/data/math500/test.jsonl", 500, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,7 +311,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(bad_lines_are_named_or_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_hold_nothing_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(splits_and_orders_of_a_file, setup, teardown)};
+        cmocka_unit_test_setup_teardown(splits_and_orders_of_a_file, setup, teardown),
+        cmocka_unit_test(references_of_gsm8k_are_right),
+        cmocka_unit_test(references_of_math500_are_right)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

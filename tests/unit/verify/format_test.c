@@ -85,6 +85,24 @@ static void a_prompt_may_have_opened_the_thought(void **state)
     judged("a", r, FORMAT_THINK_MISSING, NULL, NULL);
 }
 
+static void an_answer_may_be_given_at_once_where_allowed(void **state)
+{
+    struct format_rules r = {.answer_tags = true, .direct = true};
+
+    (void)state;
+    judged("<answer>5</answer>", r, FORMAT_GOOD, NULL, "5");
+    judged(" <answer>5</answer>\n", r, FORMAT_GOOD, NULL, "5");
+    judged("<think>a</think><answer>5</answer>", r, FORMAT_GOOD, "a", "5");
+    judged("a <answer>5</answer>", r, FORMAT_OUTSIDE, NULL, "5");
+    judged("<answer>5</answer> a", r, FORMAT_OUTSIDE, NULL, "5");
+    judged("</answer>5<answer>", r, FORMAT_ORDER, NULL, NULL);
+    judged("5", r, FORMAT_ANSWER_MISSING, NULL, NULL);
+    judged("<answer>5</answer><answer>6</answer>", r, FORMAT_ANSWER_TWICE, NULL, "6");
+    judged("<think>a<answer>5</answer>", r, FORMAT_THINK_MISSING, NULL, "5");
+    judged("a</think><answer>5</answer>", r, FORMAT_THINK_MISSING, NULL, "5");
+    judged("<answer>5</answer>", strict, FORMAT_THINK_MISSING, NULL, "5");
+}
+
 static void any_cut_of_tags_is_read(void **state)
 {
     static const char text[] = "<think>a</think><answer>5</answer><think></think></answer><answer>";
@@ -95,9 +113,11 @@ static void any_cut_of_tags_is_read(void **state)
             char *copy = malloc(n + 1);
 
             memcpy(copy + 1, text + from, n);
-            for (int rules = 0; rules < 8; rules++)
-                verify_format(copy + 1, n, &(struct format_rules){rules & 1, rules & 2, rules & 4},
-                              NULL);
+            for (int i = 0; i < 16; i++) {
+                struct format_rules r = {i & 1, i & 2, i & 4, i & 8};
+
+                verify_format(copy + 1, n, &r, NULL);
+            }
             free(copy);
         }
 }
@@ -205,6 +225,7 @@ int main(void)
         cmocka_unit_test(each_tag_stands_there_once_and_in_order),
         cmocka_unit_test(nothing_stands_outside_unless_allowed),
         cmocka_unit_test(a_prompt_may_have_opened_the_thought),
+        cmocka_unit_test(an_answer_may_be_given_at_once_where_allowed),
         cmocka_unit_test(any_cut_of_tags_is_read),
         cmocka_unit_test(words_are_counted_by_script),
         cmocka_unit_test(mathematics_has_no_language),
