@@ -3,8 +3,7 @@
 
     bench/train_learning.py twin        minke beside its PyTorch twin (tools/twin): the losses of
                                         both, from the same weights on the same data
-    bench/train_learning.py precision   f32, bf16 and FP8 products (train.compute), and other seeds
-                                        of bf16 beside them: how much chance alone moves the loss
+    bench/train_learning.py precision   bf16 and FP8 products (train.compute), from the same seeds
 
 Writes bench/results/MACHINE-train-WHAT.csv. Runs are kept in --work and not repeated. The twin
 needs the Python of build/peers-venv (`make test-peers` installs it), or the one given."""
@@ -91,23 +90,23 @@ def compare_twin(o):
 
 
 def compare_precision(o):
-    names = ["f32-0", "bf16-0", "fp8-0"] + [f"bf16-{s}" for s in range(1, o.seeds)]
-    last = {}
-    rows = []
-    for name in names:
-        kind, seed = name.split("-")
-        metrics = minke(o, name, f"train.compute={kind}", f"seed={seed}")
-        last[name] = metrics[-1]["valid_loss"]
-        rows += [{"compute": kind, "seed": seed, "step": m["step"], "tokens": m["tokens"],
-                  "valid_loss": m["valid_loss"]} for m in metrics if "valid_loss" in m]
-    base = last["bf16-0"]
-    spread = [last[f"bf16-{s}"] for s in range(o.seeds)]
-    chance = (f"{o.seeds} seeds of bf16 lie {(max(spread) / min(spread) - 1) * 100:.3f} % apart"
-              if o.seeds > 1 else "one seed: how much chance moves the loss was not measured")
+    """bf16 and FP8 from the same seeds. Chance: how far apart the seeds' differences lie."""
+    last, rows = {}, []
+    for seed in range(o.seeds):
+        for kind in ("bf16", "fp8"):
+            metrics = minke(o, f"{kind}-{seed}", f"train.compute={kind}", f"seed={seed}")
+            last[kind, seed] = metrics[-1]["valid_loss"]
+            rows += [{"compute": kind, "seed": seed, "step": m["step"], "tokens": m["tokens"],
+                      "valid_loss": m["valid_loss"]} for m in metrics if "valid_loss" in m]
+    differences = [last["fp8", s] / last["bf16", s] - 1 for s in range(o.seeds)]
+    mean = sum(differences) / o.seeds
+    error = (sum((d - mean) ** 2 for d in differences) / max(1, o.seeds - 1) / o.seeds) ** 0.5
+    spread = [last["bf16", s] for s in range(o.seeds)]
     write(o, "precision", [
-        "validation loss at the end: " + ", ".join(f"{n} {x:.4f}" for n, x in last.items()),
-        f"fp8 is {(last['fp8-0'] / base - 1) * 100:+.3f} % of bf16 (bound: 0.25 %), f32 "
-        f"{(last['f32-0'] / base - 1) * 100:+.3f} %; {chance}"], rows)
+        "validation loss at the end: " + ", ".join(f"{k} {s}: {x:.4f}" for (k, s), x in last.items()),
+        "fp8 over bf16, seed by seed: " + ", ".join(f"{d * 100:+.3f} %" for d in differences) +
+        f"; mean {mean * 100:+.3f} % +- {error * 100:.3f} (bound: 0.25 %)",
+        f"seeds of bf16 lie {(max(spread) / min(spread) - 1) * 100:.3f} % apart"], rows)
 
 
 def main():
@@ -116,7 +115,7 @@ def main():
     p.add_argument("--recipe", type=pathlib.Path, default=ROOT / "recipes/shakespeare.yaml")
     p.add_argument("--set", action="append", default=[], help="over the recipe: KEY=VALUE")
     p.add_argument("--every", type=int, default=20, help="steps between validations")
-    p.add_argument("--seeds", type=int, default=2)
+    p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--work", type=pathlib.Path, default=ROOT / "build/train-learning")
     p.add_argument("--python", default=ROOT / "build/peers-venv/bin/python")

@@ -138,13 +138,15 @@ static int run_passes(struct trainer *t, const struct batch *b, double scale,
     return 0;
 }
 
-/* Whether x is unusual; usual ones become part of what is known. */
+/* Whether x is unusual. What is known follows x, an unusual one as far as the limit: a change that
+ * lasts becomes usual. */
 static bool is_outlier(struct outlier *o, double x, double z)
 {
-    double difference = x - o->mean;
+    double difference = x - o->mean, limit = z * sqrt(o->variance);
+    bool unusual = z > 0 && o->n >= OUTLIER_MIN_STEPS && o->variance > 0 && difference > limit;
 
-    if (z > 0 && o->n >= OUTLIER_MIN_STEPS && difference > z * sqrt(o->variance))
-        return true;
+    if (unusual)
+        difference = limit;
     if (o->n == 0)
         o->mean = x;
     else
@@ -153,7 +155,7 @@ static bool is_outlier(struct outlier *o, double x, double z)
     if (o->n == 0)
         o->variance = 0;
     o->n++;
-    return false;
+    return unusual;
 }
 
 /* Loss-free balancing: the bias follows the load of the step. */

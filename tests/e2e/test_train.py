@@ -143,6 +143,21 @@ def test_frozen_weights_keep_every_bit(minke, recipe, tmp_path):
                  "--set", f"out={tmp_path / 'other'}"), "model.learn", "nothing")
 
 
+def test_a_checkpoint_exported_in_fp8_runs_and_trains_on(minke, recipe, tmp_path):
+    ok(minke("train", recipe, "-q", "--set", "train.compute=fp8", "--set", "train.tokens=6400"))
+    last, out = max((tmp_path / "run/checkpoints").iterdir()), tmp_path / "fp8"
+    ok(minke("convert", last, out, "--to", "fp8"))
+    assert json.loads((out / "config.json").read_text())["quantization_config"]["quant_method"] == "fp8"
+    scales = [n for n in weights_of(out) if n.endswith("_scale_inv")]
+    assert len(scales) > 30 and "lm_head.weight_scale_inv" not in scales
+    text = TEXT.read_text()[:300]
+    losses = [json.loads(ok(minke("score", m, "--text-file", "-", "--json", stdin=text)).stdout)["nll"]
+              for m in (last, out)]
+    assert 0 < abs(losses[1] / losses[0] - 1) < 0.005
+    ok(minke("train", recipe, "-q", "--set", "model.config=", "--set", f"model.from={out}",
+             "--set", f"out={tmp_path / 'on'}", "--set", "train.tokens=256"))
+
+
 @pytest.fixture
 def base(minke, recipe, tmp_path):
     """A model to go on with, and options for adapters on it."""

@@ -6,10 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
+#include "base/folder.h"
+#include "formats/safetensors.h"
 #include "kernels/fp8.h"
 #include "kernels/low_precision.h"
+#include "model/convert.h"
 #include "support/golden.h"
 #include "train/narrow.h"
 #include "train/pass.h"
@@ -129,6 +133,41 @@ static void forward_and_backward_take_the_same_weights(void **state)
     }
 }
 
+/* `minke convert --to fp8` writes the bytes and scales that FP8 training multiplies with. */
+static void the_export_holds_what_training_multiplied_with(void **state)
+{
+    struct convert_options o = {.to = MK_F8_E4M3};
+    struct convert_report report;
+    struct tensors file;
+    struct fixture f;
+    struct mk_error err;
+    char dir[64], name[200];
+    int n = 0;
+
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/minke-narrow-%ld", (long)getpid());
+    run(&f, V3, MK_F8_E4M3, 1, 1);
+    if (convert_model(V3, dir, &o, &report, &err) || safetensors_open(&file, dir, &err))
+        fail_msg("%s", err.text);
+    for (int64_t i = 0; i < f.params.n_items; i++) {
+        const struct param *q = &f.params.items[i];
+        const struct file_tensor *w = tensors_find(&file, q->name), *s;
+
+        if (q->compute != MK_F8_E4M3)
+            continue;
+        snprintf(name, sizeof name, "%s_scale_inv", q->name);
+        s = tensors_find(&file, name);
+        assert_true(w && s && w->dtype == MK_F8_E4M3 && w->bytes == (uint64_t)q->n);
+        assert_memory_equal(w->data, q->bytes, w->bytes);
+        assert_memory_equal(s->data, q->scales, s->bytes);
+        n++;
+    }
+    assert_true(n > 50);
+    tensors_release(&file);
+    folder_remove(dir);
+    close_fixture(&f);
+}
+
 static double distance(const struct params *a, const struct params *b)
 {
     double sum = 0, all = 0;
@@ -184,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_lie_in_their_types),
         cmocka_unit_test(forward_and_backward_take_the_same_weights),
+        cmocka_unit_test(the_export_holds_what_training_multiplied_with),
         cmocka_unit_test(gradients_are_as_close_as_the_type_allows),
         cmocka_unit_test(threads_do_not_change_a_bit),
     };
