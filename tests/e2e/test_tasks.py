@@ -51,12 +51,24 @@ def test_a_corpus_is_the_same_file_again(minke, tmp_path, form):
     assert all(form in json.loads(line) for line in text.splitlines())
 
 
-def test_a_corpus_can_be_built_into_shards(minke, tmp_path):
-    out = tmp_path / "c.jsonl"
-    assert minke("tasks", "corpus", "step", "letters,scratchpad=0.5", "-n", 300, "--form", "text",
-                 "--out", out).returncode == 0
-    r = minke("tokenizer", "train", out, "--vocab", 300, "--out", tmp_path / "tok")
+@pytest.mark.parametrize("template, learned", [
+    ("deepseek-v3", "<think>01100101</think><answer>1</answer>"),
+    ("deepseek-r1", "<answer>1</answer>")])  # R1's template drops thoughts: docs/reasoning.md
+def test_a_corpus_is_what_fine_tuning_learns_from(minke, tmp_path, template, learned):
+    corpus, recipe, out = tmp_path / "c.jsonl", tmp_path / "r.yaml", tmp_path / "run"
+    minke("tasks", "corpus", "parity,level=1,scratchpad=1", "-n", 300, "--out", corpus)
+    assert "parity 01010111" in corpus.read_text().splitlines()[0]
+    minke("tokenizer", "train", corpus, "--vocab", 300, "--out", tmp_path / "tok")
+    recipe.write_text(f"""out: {out}
+model: {{config: {ROOT}/recipes/talks/config.json}}
+tokenizer: {{path: {tmp_path}/tok}}
+data: {{format: chat, chat_template: {template}, drop_copies: false, sequence: 128,
+       sources: [{{path: {corpus}, name: c}}]}}
+""")
+    r = minke("data", "build", recipe)
     assert r.returncode == 0, r.stderr
+    r = minke("data", "show", "-t", tmp_path / "tok", "-n", 1, out / "data/c/c-00000.tokens")
+    assert f"⟦{learned}" in r.stdout
 
 
 def test_mistakes_are_told_in_one_line(minke, tmp_path):
