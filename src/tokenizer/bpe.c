@@ -1,5 +1,5 @@
 /* bpe.c: the merge engine. Short pieces, nearly all there are, scan for the best pair; long ones
- * keep a heap. */
+ * sort their pairs and keep a heap of what merges add. */
 #include "tokenizer/bpe.h"
 
 #include <stdbool.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SHORT_PIECE 48 /* symbols; beyond, the square of the length costs more than a heap */
+#define DIGIT_BITS 11  /* of a rank, in one pass of sorting: its counters fit the nearest cache */
 
 /* ---- which pairs merge ----------------------------------------------------------------------- */
 
@@ -99,16 +100,18 @@ static size_t merge_short(const struct bpe_table *t, int32_t *symbols, size_t n)
 
 /* ---- long pieces ----------------------------------------------------------------------------- */
 
-/* Symbols form a linked list by their first position. The heap holds rank << 32 | position; an
- * entry counts only while ranks[position] still is its rank, so that nothing needs to be removed
- * from the middle. Every merge makes two pairs at most, and an entry goes with every pair, so 3n
- * entries are enough. */
+/* Symbols form a linked list by their first position. An entry is rank << 32 | position; it counts
+ * only while ranks[position] still is its rank, so that nothing needs to be removed from the middle.
+ * The pairs of the text itself are sorted once, in digits, which costs less than a heap of all of
+ * them; pairs that merges make go through the heap. Every merge makes two pairs at most and takes a
+ * symbol away, so 2n entries are enough there. */
 struct long_piece {
     const struct bpe_table *t;
     int32_t *symbols;
     uint32_t *ranks, *next, *previous; /* [n]; next == n: the last, previous == n: the first */
-    uint64_t *heap;                    /* 4-ary, smallest first */
-    size_t n, n_heap;
+    uint64_t *sorted;                  /* [n_sorted], those before `taken` are done */
+    uint64_t *heap;                    /* [n_heap] 4-ary, smallest first */
+    size_t n, n_sorted, taken, n_heap;
 };
 
 static void heap_sink(struct long_piece *p, size_t i)
@@ -153,6 +156,43 @@ static uint64_t heap_pop(struct long_piece *p)
     return least;
 }
 
+/* Orders sorted[] by rank, equal ones by position as they come. The heap is still free to be the
+ * other half of each pass. */
+static void sort_pairs(struct long_piece *p)
+{
+    uint64_t *from = p->sorted, *to = p->heap, seen = 0;
+
+    for (size_t i = 0; i < p->n_sorted; i++)
+        seen |= from[i] >> 32;
+    for (int shift = 32; seen; shift += DIGIT_BITS, seen >>= DIGIT_BITS) {
+        size_t count[(1 << DIGIT_BITS) + 1] = {0};
+        uint64_t *swap = from;
+
+        for (size_t i = 0; i < p->n_sorted; i++)
+            count[(from[i] >> shift) % (1 << DIGIT_BITS) + 1]++;
+        for (int d = 0; d < 1 << DIGIT_BITS; d++)
+            count[d + 1] += count[d];
+        for (size_t i = 0; i < p->n_sorted; i++)
+            to[count[(from[i] >> shift) % (1 << DIGIT_BITS)]++] = from[i];
+        from = to;
+        to = swap;
+    }
+    p->sorted = from;
+    p->heap = to;
+}
+
+/* The pair that merges next; false when there is none. */
+static bool take_least(struct long_piece *p, uint64_t *entry)
+{
+    if (p->taken < p->n_sorted && (!p->n_heap || p->sorted[p->taken] < p->heap[0]))
+        *entry = p->sorted[p->taken++];
+    else if (p->n_heap)
+        *entry = heap_pop(p);
+    else
+        return false;
+    return true;
+}
+
 static void set_rank(struct long_piece *p, uint32_t at)
 {
     uint32_t right = p->next[at];
@@ -182,7 +222,7 @@ static void merge_at(struct long_piece *p, uint32_t at)
 
 static int long_piece_init(struct long_piece *p, struct bpe_scratch *scratch, struct mk_error *err)
 {
-    size_t bytes = p->n * (3 * sizeof(uint64_t) + 3 * sizeof(uint32_t));
+    size_t bytes = p->n * (4 * sizeof(uint64_t) + 3 * sizeof(uint32_t));
     char *m;
 
     if (p->n >= UINT32_MAX / 2)
@@ -194,8 +234,9 @@ static int long_piece_init(struct long_piece *p, struct bpe_scratch *scratch, st
         *scratch = (struct bpe_scratch){m, bytes};
     }
     m = scratch->memory;
-    p->heap = (uint64_t *)m;
-    p->ranks = (uint32_t *)(m + p->n * 3 * sizeof(uint64_t));
+    p->sorted = (uint64_t *)m; /* both 2n: sorting may exchange them */
+    p->heap = p->sorted + 2 * p->n;
+    p->ranks = (uint32_t *)(m + p->n * 4 * sizeof(uint64_t));
     p->next = p->ranks + p->n;
     p->previous = p->next + p->n;
     return 0;
@@ -204,6 +245,7 @@ static int long_piece_init(struct long_piece *p, struct bpe_scratch *scratch, st
 static int merge_long(struct long_piece *p, struct bpe_scratch *scratch, struct mk_error *err)
 {
     size_t n_left = 0;
+    uint64_t entry;
     int rc = long_piece_init(p, scratch, err);
 
     if (rc)
@@ -215,13 +257,10 @@ static int merge_long(struct long_piece *p, struct bpe_scratch *scratch, struct 
     for (size_t i = 0; i < p->n; i++) {
         set_rank(p, (uint32_t)i);
         if (p->ranks[i] != BPE_NO_RANK)
-            p->heap[p->n_heap++] = (uint64_t)p->ranks[i] << 32 | i;
+            p->sorted[p->n_sorted++] = (uint64_t)p->ranks[i] << 32 | i;
     }
-    for (size_t i = p->n_heap / 4 + 1; i-- > 0;)
-        if (i < p->n_heap)
-            heap_sink(p, i);
-    while (p->n_heap) {
-        uint64_t entry = heap_pop(p);
+    sort_pairs(p);
+    while (take_least(p, &entry)) {
         uint32_t at = (uint32_t)entry;
 
         if (p->ranks[at] == entry >> 32)
