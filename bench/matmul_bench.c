@@ -2,17 +2,19 @@
  *
  * Usage: matmul_bench [CPU [TYPE]]. Rows: type, K x N, rows, then for 1 and 2 threads GOP/s (a
  * product and an addition count as two) and the share of a limit: with many rows the arithmetic
- * that registers alone sustain (int8: maddubs + madd + add; f32: fma; both of 256 bits), with one
- * row the bandwidth of reading memory. Several matrices take turns so that none stays in cache.
+ * that registers alone sustain with these kernels' instructions (int8: dpbusd of 512 bits, or maddubs
+ * + madd + add of 256; f32: fma), with one row the bandwidth of reading memory. Several matrices take turns so that none stays in cache.
  * Each number is the best of several runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include "base/clock.h"
+#include "kernels/cpu/cpu_features.h"
 #include "kernels/kernels.h"
 
 #define MEMORY_BYTES ((size_t)192 << 20) /* weights that take turns: more than any cache */
@@ -35,8 +37,17 @@ static double seconds(void)
 
 /* ---- What the machine can do ---- */
 
+/* Of this thread alone: what others do meanwhile does not lower the limit. */
+static double cpu_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static double int8_gops(void)
+__attribute__((target("avx2,fma"))) static double int8_gops_avx2(void)
 {
     enum { N = 2000000, WIDE = 8 };
     __m256i sum[WIDE], a = _mm256_set1_epi8(3), one = _mm256_set1_epi16(1);
@@ -45,7 +56,7 @@ __attribute__((target("avx2,fma"))) static double int8_gops(void)
 
     for (int i = 0; i < WIDE; i++)
         sum[i] = _mm256_set1_epi8((char)i);
-    t = seconds();
+    t = cpu_seconds();
     for (int n = 0; n < N; n++) {
         _Pragma("GCC unroll 8") for (int i = 0; i < WIDE; i++)
         {
@@ -54,13 +65,34 @@ __attribute__((target("avx2,fma"))) static double int8_gops(void)
             sum[i] = _mm256_add_epi32(sum[i], p);
         }
     }
-    t = seconds() - t;
+    t = cpu_seconds() - t;
     for (int i = 0; i < WIDE; i++)
         sink += _mm256_extract_epi32(sum[i], 0);
     return sink == 12345 ? 0 : 64.0 * WIDE * N / t * 1e-9;
 }
 
-__attribute__((target("avx2,fma"))) static double f32_gops(void)
+__attribute__((target("avx512f,avx512vnni"))) static double int8_gops_vnni(void)
+{
+    enum { N = 2000000, WIDE = 12 };
+    __m512i sum[WIDE], a = _mm512_set1_epi32(0x03030303);
+    int32_t sink = 0;
+    double t;
+
+    for (int i = 0; i < WIDE; i++)
+        sum[i] = _mm512_set1_epi32(i);
+    t = cpu_seconds();
+    for (int n = 0; n < N; n++) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < WIDE; i++) sum[i] =
+            _mm512_dpbusd_epi32(sum[i], a, a);
+        __asm__ volatile("" : "+v"(a)); /* or the sum is known beforehand */
+    }
+    t = cpu_seconds() - t;
+    for (int i = 0; i < WIDE; i++)
+        sink += _mm512_reduce_add_epi32(sum[i]);
+    return sink == 12345 ? 0 : 128.0 * WIDE * N / t * 1e-9;
+}
+
+__attribute__((target("avx2,fma"))) static double f32_gops_avx2(void)
 {
     enum { N = 2000000, WIDE = 12 };
     __m256 sum[WIDE], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1.0f);
@@ -69,19 +101,58 @@ __attribute__((target("avx2,fma"))) static double f32_gops(void)
 
     for (int i = 0; i < WIDE; i++)
         sum[i] = _mm256_set1_ps((float)i);
-    t = seconds();
+    t = cpu_seconds();
     for (int n = 0; n < N; n++) {
         _Pragma("GCC unroll 12") for (int i = 0; i < WIDE; i++) sum[i] =
             _mm256_fmadd_ps(sum[i], a, b);
     }
-    t = seconds() - t;
+    t = cpu_seconds() - t;
     for (int i = 0; i < WIDE; i++)
         sink += _mm256_cvtss_f32(sum[i]);
     return sink == 12345 ? 0 : 16.0 * WIDE * N / t * 1e-9;
 }
+
+__attribute__((target("avx512f"))) static double f32_gops_avx512(void)
+{
+    enum { N = 2000000, WIDE = 12 };
+    __m512 sum[WIDE], a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(1.0f);
+    float sink = 0;
+    double t;
+
+    for (int i = 0; i < WIDE; i++)
+        sum[i] = _mm512_set1_ps((float)i);
+    t = cpu_seconds();
+    for (int n = 0; n < N; n++) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < WIDE; i++) sum[i] =
+            _mm512_fmadd_ps(sum[i], a, b);
+    }
+    t = cpu_seconds() - t;
+    for (int i = 0; i < WIDE; i++)
+        sink += _mm512_cvtss_f32(sum[i]);
+    return sink == 12345 ? 0 : 32.0 * WIDE * N / t * 1e-9;
+}
+
+/* Of the instructions that the kernels `cpu` may use; the best of a few runs. */
+static void register_limits(struct limits *l, const char *cpu)
+{
+    struct cpu_features f;
+
+    cpu_features_read(&f);
+    for (int i = 0; i < RUNS && f.avx2; i++) {
+        bool wide = !strncmp(cpu, "avx512", 6);
+        double int8 = wide && f.avx512_vnni ? int8_gops_vnni() : int8_gops_avx2();
+        double f32 = wide ? f32_gops_avx512() : f32_gops_avx2();
+
+        l->int8_gops = int8 > l->int8_gops ? int8 : l->int8_gops;
+        l->f32_gops = f32 > l->f32_gops ? f32 : l->f32_gops;
+    }
+}
 #else
-static double int8_gops(void) { return 0; }
-static double f32_gops(void) { return 0; }
+static void register_limits(struct limits *l, const char *cpu)
+{
+    (void)l;
+    (void)cpu;
+}
 #endif
 
 static void read_task(void *context, int64_t task, int worker)
@@ -216,8 +287,7 @@ int main(int argc, char **argv)
         }
         b.limits.read_gbs[t] = read_gbs(b.c[t].ex, b.file);
     }
-    b.limits.int8_gops = int8_gops();
-    b.limits.f32_gops = f32_gops();
+    register_limits(&b.limits, b.c[0].k->name);
     printf("%s; one thread in registers: int8 %.0f GOP/s, f32 %.0f GFLOP/s;\n"
            "read bandwidth: %.1f GB/s by one thread, %.1f by two\n\n"
            "type        K x N     rows   1 thread         2 threads\n",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Prefill and decode beside llama.cpp, interleaved in the same minutes, with the hardware's limit
-beside each number. Writes bench/results/MACHINE.csv. Run by `make bench`.
+beside each number. Writes bench/results/MACHINE-KERNELS.csv. Run by `make bench`.
 
 The peer needs llama-cpp-python in build/peers-venv (`make test-peers` installs it); without it the
 peer's columns stay empty. The limit of decode is the measured memory bandwidth over the bytes of
@@ -34,12 +34,13 @@ def machine():
     return name.group(1).strip() if name else os.uname().machine
 
 
-def limits(threads):
-    """Operations a second of int8 products out of registers, bytes a second from memory."""
-    text = run(LIMITS, "", "i8")  # i8 is no weight type: only the limits are measured
+def limits(threads, cpu):
+    """Name of the kernels, operations a second of int8 products out of registers with their
+    instructions, bytes a second from memory."""
+    text = run(LIMITS, cpu, "i8")  # i8 is no weight type: only the limits are measured
     ops = float(re.search(r"int8 (\d+) GOP/s", text).group(1)) * 1e9
     one, two = re.search(r"([\d.]+) GB/s by one thread, ([\d.]+) by two", text).groups()
-    return ops * threads, float(one if threads == 1 else two) * 1e9
+    return text.split(";")[0], ops * threads, float(one if threads == 1 else two) * 1e9
 
 
 def default_model():
@@ -51,7 +52,7 @@ def default_model():
 
 def minke(model, o, depth):
     out = run(MINKE, "bench", model, "--prompt", o.prompt, "--gen", o.gen, "--depth", depth,
-              "--repeat", 1, "--threads", o.threads, "--json")
+              "--repeat", 1, "--threads", o.threads, "--cpu", o.kernels, "--json")
     return json.loads(out)["results"][0]
 
 
@@ -95,18 +96,19 @@ def main():
     p.add_argument("--depths", type=lambda s: [int(d) for d in s.split(",")], default=[0, 2048])
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--cpu", default="", help="lower the machine: avx2, ref")
     o = p.parse_args()
     model = o.model or default_model()
     info = json.loads(run(MINKE, "inspect", model, "--json"))
     ends = info["dimensions"]["vocabulary"] * info["dimensions"]["d_model"]
     o.params = info["parameters"]["active"] - ends * (1 if info["tied_embeddings"] else 2)
-    o.ops, o.bytes = limits(o.threads)
+    o.kernels, o.ops, o.bytes = limits(o.threads, o.cpu)
     table = list(rows(o, model))
-    name = re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", f"{machine()} {o.kernels}".lower()).strip("-")
     path = ROOT / "bench/results" / (name + ".csv")
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", newline="") as f:
-        f.write(f"# {machine()}, {o.threads} threads, {datetime.date.today()}, "
+        f.write(f"# {machine()}, {o.kernels} kernels, {o.threads} threads, {datetime.date.today()}, "
                 f"{pathlib.Path(model).name}; tokens/s, medians of {o.rounds} interleaved rounds\n")
         f.write(f"# measured limits: {o.ops / 1e9:.0f} G operations/s of int8 products, "
                 f"{o.bytes / 1e9:.1f} GB/s from memory\n")
