@@ -156,6 +156,23 @@ def test_a_conversation_on_a_terminal(minke, talker):
     assert t.leave("\x04") == 0
 
 
+LEFT, UP, BACKSPACE = "\x1b[D", "\x1b[A", "\x7f"
+
+
+def test_a_line_can_be_edited_and_comes_back_from_history(minke, talker):
+    t = Terminal(minke, "chat", talker, "--max-tokens", "2", "--seed", "1")
+    t.until("> ")
+    t.say("\x15/hexlp" + LEFT * 2 + BACKSPACE + "\n", "/quit")  # else: no command /hexlp
+    t.say("\x15/whale\n", "/help")
+    assert t.leave("\x04") == 0
+    history = minke.home / ".local/state/minke/chat_history"
+    assert history.stat().st_mode & 0o777 == 0o600 and "/whale" in history.read_text()
+    t = Terminal(minke, "chat", talker)
+    t.until("> ")
+    t.say("\x15" + UP, "/whale")
+    assert t.leave("\x04") == 0
+
+
 def test_ctrl_c_stops_an_answer_and_the_conversation_goes_on(minke, talker):
     t = Terminal(minke, "chat", talker, "--max-tokens", "4000", "--context", "4096")
     t.until("> ")
