@@ -10,6 +10,7 @@
 #define VOCAB_MAX_ADDED_BYTES                                                                      \
     1024 /* of an added token: bounds the work at every position of a text */
 #define VOCAB_MAX_FILE_BYTES ((size_t)512 << 20)
+#define VOCAB_MAX_CONFIG_BYTES ((size_t)8 << 20) /* tokenizer_config.json, chat_template.jinja */
 #define VOCAB_MAX_REGEX_BYTES 65535
 
 void vocab_begin(struct vocab *v, const char *name);
@@ -25,6 +26,10 @@ int vocab_add_split(struct vocab *v, const char *pattern, size_t n, bool isolate
 int vocab_use_pre_name(struct vocab *v, const struct pre_row *row, struct mk_error *err);
 /* Last step of both readers: ids in range, byte tokens named properly, control tokens marked. */
 int vocab_finish(struct vocab *v, struct mk_error *err);
+/* Whether a tokenizer.json has the shape that is read, so that a tree of it is not much larger than
+ * the tables it becomes; and a tokenizer_config.json. Nothing is allocated. Errors name the byte. */
+int vocab_json_check(const char *json, size_t bytes, struct mk_error *err);
+int vocab_json_check_config(const char *json, size_t bytes, struct mk_error *err);
 /* Adds what tokenizer_config.json says. */
 int vocab_read_config(struct vocab *v, const char *json, size_t bytes, struct mk_error *err);
 /* "[PAD7]", or "[PAD7.1]" where another token is called so: what the writers call token 7 when it

@@ -52,10 +52,13 @@ static int read_template(struct vocab *v, const json_t *value, struct mk_error *
 int vocab_read_config(struct vocab *v, const char *json, size_t bytes, struct mk_error *err)
 {
     json_error_t at;
-    /* no integers: model_max_length may be 10^30 */
-    json_t *config = json_loadb(json, bytes, JSON_DECODE_INT_AS_REAL, &at);
-    int rc;
+    json_t *config;
+    int rc = vocab_json_check_config(json, bytes, err);
 
+    if (rc)
+        return mk_error_wrap(err, "%s: tokenizer_config.json", v->name);
+    /* no integers: model_max_length may be 10^30 */
+    config = json_loadb(json, bytes, JSON_DECODE_INT_AS_REAL, &at);
     if (!config)
         return mk_error_set(err, MK_EFORMAT, "%s: tokenizer_config.json: line %d: %s", v->name,
                             at.line, at.text);

@@ -457,12 +457,16 @@ int vocab_from_texts(struct vocab *v, const char *name, const char *json, size_t
                      const char *config, size_t config_bytes, struct mk_error *err)
 {
     json_error_t at;
-    json_t *root;
-    int rc = 0;
+    json_t *root = NULL;
+    int rc;
 
     vocab_begin(v, name);
-    root = json_loadb(json, json_bytes, JSON_REJECT_DUPLICATES, &at);
-    if (!root)
+    rc = vocab_json_check(json, json_bytes, err);
+    if (rc)
+        rc = mk_error_wrap(err, "%s", name);
+    else
+        root = json_loadb(json, json_bytes, JSON_REJECT_DUPLICATES, &at);
+    if (!rc && !root)
         rc = mk_error_set(err, MK_EFORMAT, "%s: line %d: %s", name, at.line, at.text);
     if (!rc)
         rc = read_splitting(v, root, err);
@@ -481,7 +485,7 @@ int vocab_from_texts(struct vocab *v, const char *name, const char *json, size_t
 }
 
 /* A file that may be missing: *m stays empty. */
-static int open_optional(struct map_file *m, const char *dir, const char *name,
+static int open_optional(struct map_file *m, const char *dir, const char *name, size_t limit,
                          struct mk_error *err)
 {
     int rc = map_file_open_in(m, dir, name, err);
@@ -490,9 +494,10 @@ static int open_optional(struct map_file *m, const char *dir, const char *name,
         *m = (struct map_file){0};
         return 0;
     }
-    if (!rc && m->bytes > VOCAB_MAX_FILE_BYTES) {
+    if (!rc && m->bytes > limit) {
+        rc = mk_error_set(err, MK_ELIMIT, "%s/%s: %zu bytes, expected at most %zu", dir, name,
+                          m->bytes, limit);
         map_file_close(m);
-        return mk_error_set(err, MK_ELIMIT, "%s/%s: %zu bytes is too long", dir, name, m->bytes);
     }
     return rc;
 }
@@ -501,15 +506,15 @@ int vocab_from_tokenizer_json(struct vocab *v, const char *dir, struct mk_error 
 {
     struct map_file json = {0}, config = {0}, jinja = {0};
     char name[1024];
-    int rc = open_optional(&json, dir, "tokenizer.json", err);
+    int rc = open_optional(&json, dir, "tokenizer.json", VOCAB_MAX_FILE_BYTES, err);
 
     snprintf(name, sizeof name, "%s/tokenizer.json", dir);
     if (!rc && !json.data)
         rc = mk_error_set(err, MK_ENOTFOUND, "%s: there is no such file", name);
     if (!rc)
-        rc = open_optional(&config, dir, "tokenizer_config.json", err);
+        rc = open_optional(&config, dir, "tokenizer_config.json", VOCAB_MAX_CONFIG_BYTES, err);
     if (!rc)
-        rc = open_optional(&jinja, dir, "chat_template.jinja", err);
+        rc = open_optional(&jinja, dir, "chat_template.jinja", VOCAB_MAX_CONFIG_BYTES, err);
     if (!rc)
         rc = vocab_from_texts(v, name, (const char *)json.data, json.bytes,
                               (const char *)config.data, config.bytes, err);

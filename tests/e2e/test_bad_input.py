@@ -293,6 +293,11 @@ TOKENIZERS = {
     "19 not JSON": b"\xff\xfe",
     "19 empty": b"",
     "19 merge of three": bpe(merges=["a b c"]),
+    "19 a token of 100 MB": b'{"model":{"type":"BPE","vocab":{"' + b"a" * (100 * MB) + b'":0},"merges":[]}}',
+    "19 merges that are empty lists": (b'{"model":{"type":"BPE","vocab":{"a":0},"merges":[' +
+                                       b"[]," * 5_000_000 + b'"a a"]}}'),
+    "19 values that nobody reads": b'{"decoder":[' + b"0," * 5_000_000 + b"0]}",
+    "19 an id that is a tree": b'{"model":{"vocab":{"a":[' + b"0," * 5_000_000 + b"0]}}}",
 }
 
 
@@ -305,6 +310,20 @@ def test_tokenizer(tmp_path, at_rest, row):
         content if isinstance(content, bytes) else json.dumps(content).encode())
     assert_refused(folder, at_rest, *(["split pattern"] if "never ends" in row else []),
                    command="tokenize", stdin=b"a" * 4000 + b"b")
+
+
+@pytest.mark.parametrize("name, content", [
+    ("tokenizer_config.json", b'{"x":[' + b"[]," * 2_000_000 + b"0]}"),
+    ("tokenizer_config.json", b'{"x":"' + b"a" * (9 * MB) + b'"}'),
+    ("chat_template.jinja", b"a" * (9 * MB)),
+], ids=["a tree in the configuration", "a long configuration", "a long template"])
+def test_19_files_beside_the_tokenizer(tmp_path, at_rest, name, content):
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(bpe(merges=["a b"])))
+    assert run("tokenize", folder, stdin=b"ab")[0] == 0
+    (folder / name).write_bytes(content)
+    assert_refused(folder, at_rest, name, command="tokenize", stdin=b"ab")
 
 
 def test_19_merges_in_a_circle_end(tmp_path):

@@ -65,7 +65,7 @@ static void a_plain_file_is_read(void **state)
 static void files_that_lie_are_refused_by_name(void **state)
 {
     static const struct { const char *json, *config, *words; } rows[] = {
-        {"", NULL, "test.json: line"},
+        {"", NULL, "test.json: byte"},
         {"[]", NULL, "test.json"},
         {"{\"model\": 1}", NULL, "neither a byte-level nor"},
         {"{" BYTE_LEVEL "}", NULL, "there is no \"model\""},
@@ -97,7 +97,7 @@ static void files_that_lie_are_refused_by_name(void **state)
         {"{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "
          "\"pattern\": {\"Regex\": \"(a\"}, \"behavior\": \"Isolated\"}, {\"type\": \"ByteLevel\","
          " \"use_regex\": false}]}, " MODEL(AB, "") "}", NULL, "pre_tokenizer pattern 0"},
-        {"{" BYTE_LEVEL ", " MODEL(AB, "") "}", "{", "tokenizer_config.json: line"},
+        {"{" BYTE_LEVEL ", " MODEL(AB, "") "}", "{", "tokenizer_config.json: byte"},
         {"{" BYTE_LEVEL ", " MODEL(AB, "") "}", "{\"eos_token\": \"</s>\"}", "eos_token \"</s>\""},
         {"{" BYTE_LEVEL ", " MODEL(AB, "") "}", "{\"add_bos_token\": true}", "none is named"},
     };
