@@ -17,6 +17,7 @@
 #include "cli/model_options.h"
 
 #define MAX_ANSWER ((size_t)64 << 20)
+#define PIECE 512 /* tokens of a prompt read between two looks at Ctrl-C */
 #define BUILT_IN_QUESTION "Why is the sky blue?"
 #define BUILT_IN_TOKENS 200 /* it shows that all is well; nobody waits for more */
 
@@ -137,6 +138,27 @@ static int save(const struct conversation *c, const char *path, struct mk_error 
 
 /* ---- One answer ------------------------------------------------------------------------------ */
 
+/* Reads the prompt but for its last token, which the request wants for itself, in pieces: a long
+ * one on a large model takes its time, and Ctrl-C ends that as well. */
+static int read_prompt(struct conversation *c, const int32_t *ids, size_t n, bool *stopped,
+                       struct mk_error *err)
+{
+    const int32_t *there = mk_session_tokens(c->session);
+    size_t at = 0, n_there = (size_t)mk_session_position(c->session);
+    int rc = 0;
+
+    while (at < n_there && at + 1 < n && there[at] == ids[at])
+        at++;
+    mk_session_truncate(c->session, (int32_t)at);
+    for (; !rc && at + 1 < n && !(*stopped = chat_interrupt_taken());) {
+        size_t piece = n - 1 - at < PIECE ? n - 1 - at : PIECE;
+
+        rc = mk_session_append(c->session, ids + at, piece, NULL, err);
+        at += piece;
+    }
+    return rc;
+}
+
 /* Shows the answer as it comes and gathers it; Ctrl-C ends it early and is no error. */
 static int stream(struct conversation *c, struct mk_request *request, struct buf *answer,
                   struct buf *reasoning, struct mk_error *err)
@@ -170,14 +192,19 @@ static int answer_turns(struct conversation *c, struct buf *answer, struct buf *
                         struct mk_error *err)
 {
     struct mk_request *request;
+    bool stopped = false;
     int32_t *ids = NULL;
     size_t n_ids;
     int rc = encode(c, &ids, &n_ids, err);
 
     if (!rc)
+        rc = read_prompt(c, ids, n_ids, &stopped, err);
+    if (!rc && stopped)
+        fprintf(stderr, "(stopped)\n");
+    else if (!rc)
         rc = mk_request_open(&request, c->session, ids, n_ids, &c->options, err);
     free(ids);
-    if (rc)
+    if (rc || stopped)
         return rc;
     rc = stream(c, request, answer, reasoning, err);
     mk_request_free(request);

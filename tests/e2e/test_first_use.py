@@ -1,5 +1,6 @@
 """The first minutes with minke: no arguments, wrong ones, help, interruptions, a conversation."""
 
+import fcntl
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -86,9 +88,14 @@ class Terminal:
 
     def __init__(self, minke, *args):
         self.fd, theirs = pty.openpty()
+
+        def take_terminal():  # else no Ctrl-C becomes a signal
+            os.setsid()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
         self.process = subprocess.Popen([MINKE, *map(str, args)], stdin=theirs, stdout=theirs,
                                         stderr=theirs, env=minke.env | {"TERM": "xterm"}, cwd=ROOT,
-                                        start_new_session=True)
+                                        preexec_fn=take_terminal)
         os.close(theirs)
         self.shown = ""
 
@@ -174,14 +181,26 @@ def test_a_line_can_be_edited_and_comes_back_from_history(minke, talker):
 
 
 def test_ctrl_c_stops_an_answer_and_the_conversation_goes_on(minke, talker):
-    t = Terminal(minke, "chat", talker, "--max-tokens", "4000", "--context", "4096")
+    t = Terminal(minke, "chat", talker, "--max-tokens", "4000", "--context", "4096", "--cpu", "ref")
     t.until("> ")
     t.type("hello\n")
     t.until("\n")
     time.sleep(1)
     t.type("\x03")
-    t.until("\n> ")
+    assert "(stopped)" in t.until("\n> ")
     assert t.leave("/quit\n") == 0
+
+
+def test_ctrl_c_stops_the_reading_of_a_long_prompt(minke, talker):
+    t = Terminal(minke, "chat", talker, "--context", "4096", "--cpu", "ref", "--threads", "1",
+                 "--system", "whale " * 500, "--max-tokens", "4000")
+    t.until("> ")
+    t.type("hello\n")
+    t.until("\n")
+    t.type("\x03")
+    assert "(stopped)" in t.until("\n> ")
+    t.say("\x15/nonsense\n", "/help")
+    assert t.leave("\x04") == 0
 
 
 def test_piped_questions_are_answered_and_it_ends(minke, talker):
