@@ -8,7 +8,7 @@ set -euo pipefail
 
 run="gcc libc6-dev make pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev libarchive-dev
      libedit-dev libssl-dev libcyaml-dev libyaml-dev ca-certificates python3-pip"
-test="libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 libsimde-dev python3 python3-pytest"
+test="libcmocka-dev clang-14 libclang-rt-14-dev llvm-14 libsimde-dev groff-base python3 python3-pytest"
 peers="g++ cmake python3-venv python3-dev"
 command -v npm >/dev/null || peers="$peers npm" # Node's own packages bring it too
 

@@ -173,8 +173,8 @@ static int read_number(const struct cli_syntax *s, const struct cli_option *o, c
     if (errno == ERANGE || (o->kind == CLI_I32 && (i < INT32_MIN || i > INT32_MAX)))
         return cli_usage(s->command, "--%s: %s is too large", o->name, value);
     if (o->kind != CLI_U64 && o->min < o->max && (d < o->min || d > o->max))
-        return cli_usage(s->command, "--%s: %s is not within %g and %g", o->name, value, o->min,
-                         o->max);
+        return cli_usage(s->command, "--%s: %s is not within %.10g and %.10g", o->name, value,
+                         o->min, o->max);
     if (o->kind == CLI_U64)
         *(uint64_t *)o->out = u;
     else if (o->kind == CLI_I32)

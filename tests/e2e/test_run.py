@@ -176,7 +176,9 @@ def test_a_draw_from_one_token_is_greedy(minke, options):
     ("--context", "0"), ("--kv", "f16"), ("--mla", "none"), ("--max-tokens", "99999999999"),
 ])
 def test_a_value_out_of_range_is_refused_by_name(minke, option, value):
-    refused(minke("generate", V3, "--ids-file", PROMPT, option, value), option, value)
+    r = minke("generate", V3, "--ids-file", PROMPT, option, value)
+    refused(r, option, value)
+    assert not re.search(r"\de[+-]\d", r.stderr)  # limits in plain figures
 
 
 def test_a_stop_text_ends_the_answer_and_is_not_in_it(minke):
