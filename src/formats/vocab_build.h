@@ -26,8 +26,9 @@ int vocab_add_split(struct vocab *v, const char *pattern, size_t n, bool isolate
 int vocab_use_pre_name(struct vocab *v, const struct pre_row *row, struct mk_error *err);
 /* Last step of both readers: ids in range, byte tokens named properly, control tokens marked. */
 int vocab_finish(struct vocab *v, struct mk_error *err);
-/* Whether a tokenizer.json has the shape that is read, so that a tree of it is not much larger than
- * the tables it becomes; and a tokenizer_config.json. Nothing is allocated. Errors name the byte. */
+/* Whether a tokenizer.json has the shape that is read, so that a tree of it is not much larger
+ * than the tables it becomes; and a tokenizer_config.json. Nothing is allocated. Errors name the
+ * byte. */
 int vocab_json_check(const char *json, size_t bytes, struct mk_error *err);
 int vocab_json_check_config(const char *json, size_t bytes, struct mk_error *err);
 /* Adds what tokenizer_config.json says. */

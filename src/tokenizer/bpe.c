@@ -101,7 +101,7 @@ static size_t merge_short(const struct bpe_table *t, int32_t *symbols, size_t n)
 /* ---- long pieces ----------------------------------------------------------------------------- */
 
 /* Symbols form a linked list by their first position. An entry is rank << 32 | position; it counts
- * only while ranks[position] still is its rank, so that nothing needs to be removed from the middle.
+ * only while ranks[position] still is its rank: nothing needs to be removed from the middle.
  * The pairs of the text itself are sorted once, in digits, which costs less than a heap of all of
  * them; pairs that merges make go through the heap. Every merge makes two pairs at most and takes a
  * symbol away, so 2n entries are enough there. */
