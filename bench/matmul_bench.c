@@ -2,8 +2,9 @@
  *
  * Usage: matmul_bench [CPU [TYPE]]. Rows: type, K x N, rows, then for 1 and 2 threads GOP/s (a
  * product and an addition count as two) and the share of a limit: with many rows the arithmetic
- * that registers alone sustain with these kernels' instructions (int8: dpbusd of 512 bits, or maddubs
- * + madd + add of 256; f32: fma), with one row the bandwidth of reading memory. Several matrices take turns so that none stays in cache.
+ * that registers alone sustain with these kernels' instructions (int8: dpbusd of 512 bits, or
+ * maddubs + madd + add of 256; f32: fma), with one row the bandwidth of reading memory.
+ * Several matrices take turns so that none stays in cache.
  * Each number is the best of several runs. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -51,8 +51,8 @@ static bool give(struct replay *r, const uint8_t *data, size_t size)
     return true;
 }
 
-/* One change: a bit, a byte, a number that overflows or wraps, a character that JSON cares about, or
- * a copy of another place. Returns the size, which cutting and doubling change. */
+/* One change: a bit, a byte, a number that overflows or wraps, a character that JSON cares about,
+ * or a copy of another place. Returns the size, which cutting and doubling change. */
 static size_t mutate(uint8_t *data, size_t size, size_t room, const uint32_t w[4])
 {
     static const uint64_t nasty[] = {0, 1, UINT64_MAX, INT64_MAX, UINT32_MAX, INT32_MAX,
