@@ -8,6 +8,8 @@
 
 /* $ is a thing, @ a place, % somebody, # a number. */
 static const char *const templates[] = {
+    "Hello", "Hello!", "Hi", "Hi!", "Who are you?", "Who are you", "What can you do?",
+    "What can you do", "Help", "Help me!", "What are you?", "Are you a person?",
     "What is $?", "What is the capital of @?", "Who is %?", "Who was %?", "Tell me about $.",
     "Tell me a story about $.", "Write a poem about $.", "Write a song for %.", "How old is %?",
     "Where is @?", "Where does % live?", "How far is it to @?", "How do I get to @?",
