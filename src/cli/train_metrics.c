@@ -110,6 +110,17 @@ static json_t *experts_json(const struct train_run *run, bool in_detail)
     return all;
 }
 
+/* Means over pairs: margin is what sigmoid is taken of, chosen and rejected are
+ * log-probabilities. */
+static json_t *dpo_json(const struct dpo_sums *d)
+{
+    double n = (double)d->n_pairs;
+
+    return json_pack("{s:I, s:f, s:f, s:f, s:f}", "pairs", (json_int_t)d->n_pairs, "margin",
+                     d->margin / n, "accuracy", (double)d->n_right / n, "chosen", d->chosen / n,
+                     "rejected", d->rejected / n);
+}
+
 static char *metrics_json(const struct train_run *run, const struct step_report *r,
                           const struct mixture_state *before, bool in_detail)
 {
@@ -130,6 +141,10 @@ static char *metrics_json(const struct train_run *run, const struct step_report 
             json_object_set_new(o, "valid_loss_ema", json_real(run->valid_ema));
         json_object_set_new(o, "valid_sources", valid_json(run));
     }
+    if (r->dpo.n_pairs)
+        json_object_set_new(o, "dpo", dpo_json(&r->dpo));
+    if (in_detail && run->data.valid && run->valid.dpo.n_pairs)
+        json_object_set_new(o, "valid_dpo", dpo_json(&run->valid.dpo));
     json_object_set_new(o, "sources", sources_json(run, before));
     text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(o);

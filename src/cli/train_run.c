@@ -75,6 +75,9 @@ static struct trainer_options trainer_options_of(const struct recipe *r)
         .bias_until_tokens = r->balance.gamma_until_tokens,
         .outlier_z = r->optimizer.outlier_z,
         .ema = r->optimizer.ema,
+        .dpo = {.beta = r->dpo.beta,
+                .label_smoothing = r->dpo.label_smoothing,
+                .sft = r->dpo.sft},
         .compute = types[r->train.compute],
         .mla = r->model.mla ? MK_MLA_ABSORBED : MK_MLA_EXPANDED,
     };
@@ -201,6 +204,18 @@ static int say_earlier(const struct train_run *run, const char *from, struct mk_
     return mk_error_wrap(err, "remove %s to go on after step %" PRId64, from, before);
 }
 
+/* Before the first step, or kept from then. */
+static int open_reference(struct train_run *run, bool resume, struct mk_error *err)
+{
+    const struct dpo_reference_options o = {.folder = run->folder.path,
+                                            .at_start = !resume,
+                                            .say = run->data.say,
+                                            .user = run->data.user};
+
+    return dpo_reference_open(&run->reference, &run->trainer, run->data.train, run->data.valid, &o,
+                              err);
+}
+
 static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error *err)
 {
     struct trainer_options o = trainer_options_of(run->recipe);
@@ -217,7 +232,7 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
         params_take_gradients(&run->data.params, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
         (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
-        (resume && trainer_pack(&run->trainer, err)))
+        (resume && trainer_pack(&run->trainer, err)) || open_reference(run, resume, err))
         return err->code;
     if (resume) /* a kill may have come between saving and this */
         run_folder_prune(&run->folder, run->recipe->save.keep);
@@ -243,6 +258,7 @@ int train_run(struct train_run *run, struct mk_error *err)
     run_folder_close(&run->folder);
     if (run->trainer.params)
         trainer_release(&run->trainer);
+    dpo_reference_release(&run->reference);
     prepared_release(&run->data);
     if (run->compute.ex)
         compute_release(&run->compute);

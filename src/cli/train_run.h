@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "runs/run_folder.h"
 #include "train/prepare.h"
+#include "train/dpo_reference.h"
 #include "train/trainer.h"
 
 struct train_run {
@@ -20,6 +21,7 @@ struct train_run {
     struct compute compute;
     struct prepared data;
     struct trainer trainer;
+    struct dpo_reference reference; /* of pairs */
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     /* For the progress line. */
     bool terminal;

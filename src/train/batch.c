@@ -43,8 +43,12 @@ static int add(struct batch *b, const struct corpus_fragment *f, int source, boo
 
     if (arena_take(memory, &ids, n, sizeof *ids, err) ||
         arena_take(memory, &targets, n, sizeof *targets, err) ||
-        arena_take(memory, &loss, n, sizeof *loss, err))
+        arena_take(memory, &loss, n, sizeof *loss, err) ||
+        (b->pairs && arena_take(memory, &origin.weight, n, sizeof *origin.weight, err)))
         return err->code;
+    memset(loss, 0, n * sizeof *loss);
+    if (b->pairs)
+        memset(origin.weight, 0, n * sizeof *origin.weight);
     memcpy(ids, f->ids, n * sizeof *ids);
     for (size_t i = 0; i < n; i++) {
         bool learned = i + 1 < n && (!f->learned || f->learned[i + 1]);
@@ -53,8 +57,12 @@ static int add(struct batch *b, const struct corpus_fragment *f, int source, boo
         origin.n_targets += learned;
     }
     b->origins[b->n_seqs] = origin;
-    b->seqs[b->n_seqs++] = (struct train_seq){
-        .ids = ids, .targets = targets, .loss = loss, .n_ids = f->n, .keep_all = keep_all};
+    b->seqs[b->n_seqs++] = (struct train_seq){.ids = ids,
+                                              .targets = targets,
+                                              .weight = origin.weight,
+                                              .loss = loss,
+                                              .n_ids = f->n,
+                                              .keep_all = keep_all};
     b->n_tokens += f->n;
     b->n_targets += origin.n_targets;
     return 0;
@@ -76,6 +84,27 @@ int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct ar
         for (int32_t j = 0; j < s.n_fragments; j++)
             if (add(b, &s.fragments[j], s.source, keep, memory, err))
                 return err->code;
+    }
+    return 0;
+}
+
+int batch_draw_pairs(struct batch *b, struct corpus *c, int source, int64_t *pair, int64_t tokens,
+                     struct arena *memory, struct mk_error *err)
+{
+    struct corpus_fragment f[2];
+    int32_t room = 0;
+
+    *b = (struct batch){.pairs = true};
+    for (; *pair < corpus_n_pairs(c, source) && b->n_tokens < tokens; ++*pair) {
+        if (!corpus_pair(c, source, *pair, f))
+            continue;
+        if (reserve(b, 2, &room, memory, err))
+            return err->code;
+        for (int i = 0; i < 2; i++) {
+            if (add(b, &f[i], source, true, memory, err))
+                return err->code;
+            b->origins[b->n_seqs - 1].pair = *pair;
+        }
     }
     return 0;
 }

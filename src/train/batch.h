@@ -11,8 +11,11 @@
 struct batch_origin {
     int32_t source;   /* of the corpus */
     int32_t n_targets;
-    double reference; /* of pairs: log-probability of the answer under the reference, see dpo.h */
-    double loss;      /* of pairs: to be filled in for the first of two */
+    /* Of pairs, see dpo.h: */
+    int64_t pair;     /* of the source */
+    double reference; /* log-probability of the answer under the reference */
+    double loss;      /* to be filled in, for the first of two */
+    float *weight;    /* [n_ids] the sequence's, to be filled in */
 };
 
 struct batch {
@@ -26,6 +29,10 @@ struct batch {
 /* n_sequences of the corpus; memory is the caller's, and outlives the batch. */
 int batch_draw(struct batch *b, struct corpus *c, int32_t n_sequences, struct arena *memory,
                struct mk_error *err);
+/* Pairs of one source from *pair on, which moves, until they have so many tokens or are over; the
+ * batch is empty then. */
+int batch_draw_pairs(struct batch *b, struct corpus *c, int source, int64_t *pair, int64_t tokens,
+                     struct arena *memory, struct mk_error *err);
 /* Of sequence i: how many losses it has, and their sum. A pair has one, its first sequence's. */
 double batch_loss(const struct batch *b, int32_t i, int64_t *n);
 /* Tells the corpus what was learned from each source. */

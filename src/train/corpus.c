@@ -328,6 +328,11 @@ int64_t corpus_n_pairs(const struct corpus *c, int source)
     return s->kind == TOKEN_SHARD_PAIRS ? s->loss.n_documents : 0;
 }
 
+enum token_shard_kind corpus_kind(const struct corpus *c, int source)
+{
+    return c->sources[source].kind;
+}
+
 bool corpus_pair(struct corpus *c, int source, int64_t pair, struct corpus_fragment out[2])
 {
     const struct source *s = &c->sources[source];
@@ -354,7 +359,8 @@ int corpus_fingerprint(const struct corpus *c, int source, unsigned char out[32]
 {
     const struct source *s = &c->sources[source];
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool fine = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+    bool fine = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+                EVP_DigestUpdate(ctx, &c->length, sizeof c->length);
 
     for (int k = 0; fine && k < s->n_shards; k++)
         fine = EVP_DigestUpdate(ctx, s->shards[k].digest, 32);

@@ -67,6 +67,8 @@ struct corpus_loss {
     int64_t n_tokens;                  /* of both */
 };
 struct corpus_loss corpus_loss(const struct corpus *c, int source);
+/* What its shards hold. */
+enum token_shard_kind corpus_kind(const struct corpus *c, int source);
 /* How many ids of a shard's document are trained on in sequences of so many tokens. */
 int64_t corpus_fit(const struct token_shard *s, int64_t document, int32_t length);
 
@@ -81,7 +83,7 @@ int64_t corpus_n_pairs(const struct corpus *c, int source);
 bool corpus_pair(struct corpus *c, int source, int64_t pair, struct corpus_fragment out[2]);
 /* What fragments of this source carry as `reference`: [2 * n_pairs] borrowed. */
 void corpus_set_reference(struct corpus *c, int source, const double *reference);
-/* SHA-256 over the checksums of a source's shards. */
+/* SHA-256 over the checksums of a source's shards and the length of sequences. */
 int corpus_fingerprint(const struct corpus *c, int source, unsigned char out[32],
                        struct mk_error *err);
 

@@ -363,6 +363,20 @@ static int trunk_backward(struct pass *ps, struct mk_error *err)
 
 /* ---- Losses --------------------------------------------------------------------------------- */
 
+/* Losses alone, from which the weights follow. */
+static int weigh(struct pass *ps, const struct head_loss *h, struct mk_error *err)
+{
+    struct head_loss alone = *h;
+
+    if (!ps->o->weigh)
+        return 0;
+    alone.train = false;
+    if (head_loss(&alone, err))
+        return err->code;
+    ps->o->weigh(ps->o->weigh_user, h->seqs, ps->n_seqs);
+    return 0;
+}
+
 /* Cross entropy of every place; gradients of the normed rows unless forward_only. */
 static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
 {
@@ -379,6 +393,8 @@ static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
                               .train = !ps->o->forward_only};
 
         ps->back.s = &pl->s;
+        if (i == 0 && weigh(ps, &h, err))
+            return err->code;
         if (h.train) {
             if (step_take(&pl->s, &pl->dnormed, d, err))
                 return err->code;

@@ -40,6 +40,11 @@ struct pass_options {
     int32_t *experts;
     const int32_t *forced_experts;
     struct capacity capacity;
+    /* Called when the losses of all sequences' targets are there and no gradient is yet: writes the
+     * weights of the sequences, which may depend on what was lost on others of the pass. NULL: the
+     * weights are there already. */
+    void (*weigh)(void *user, const struct train_seq *seqs, int32_t n_seqs);
+    void *weigh_user;
 };
 
 /* A pass adds to what is there, sequence by sequence: the sums of a step do not depend on how it is

@@ -114,12 +114,14 @@ static int weights(struct job *j, const char *resume, struct mk_error *err)
 
 static int freeze(struct job *j, struct mk_error *err)
 {
+    bool pairs = j->r->data.n_sources && j->r->data.sources[0].format == RECIPE_FORMAT_PAIRS;
     int64_t n = 0;
 
     for (int64_t i = 0; i < j->p->params.n_items; i++) {
         struct param *q = &j->p->params.items[i];
 
         q->frozen = !params_match(j->r->model.learn, q->name);
+        q->frozen |= pairs && q->layer >= j->p->params.arch.n_layers; /* MTP takes no part */
         n += !q->frozen && !q->buffer;
     }
     return n ? 0
@@ -515,7 +517,7 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
 
     if (weights(&j, resume, err) || freeze(&j, err) || adapters(&j, resume, err) ||
         vocabulary(&j, &key, err) || prepare_chat(p, r, run, err) ||
-        (r->data.n_sources && data(&j, &key, err))) {
+        (r->data.n_sources && (data(&j, &key, err) || prepare_check_kinds(p, r, err)))) {
         prepared_release(p);
         return err->code;
     }

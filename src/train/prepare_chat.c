@@ -64,8 +64,6 @@ int prepare_chat(struct prepared *p, const struct recipe *r, const char *run, st
     }
     if (!chat)
         return 0;
-    if (pairs)
-        return mk_error_set(err, MK_EUNSUPPORTED, "data.format: pairs are not trained on yet");
     for (int32_t i = 0; pairs && i < r->data.n_sources; i++)
         if (r->data.sources[i].format != RECIPE_FORMAT_PAIRS)
             return mk_error_set(err, MK_EINVAL,
@@ -78,9 +76,25 @@ int prepare_chat(struct prepared *p, const struct recipe *r, const char *run, st
     return carry_template(p, run, err);
 }
 
+int prepare_check_kinds(const struct prepared *p, const struct recipe *r, struct mk_error *err)
+{
+    static const char *const formats[] = {"text", "chat", "pairs"};
+
+    for (int32_t i = 0; i < r->data.n_sources; i++) {
+        int kind = (int)corpus_kind(p->train, i);
+
+        if (kind != (int)r->data.sources[i].format)
+            return mk_error_set(err, MK_EINVAL,
+                                "source %s: its shards are not of format %s: say format: %s",
+                                r->data.sources[i].name, formats[r->data.sources[i].format],
+                                formats[kind]);
+    }
+    return 0;
+}
+
 void prepare_tell_loss(const struct prepared *p, const struct recipe *r)
 {
-    const char *what = corpus_has_pairs(p->train) ? "pairs" : "conversations";
+    const char *what = p->train && corpus_has_pairs(p->train) ? "pairs" : "conversations";
     char line[400];
 
     for (int32_t i = 0; i < r->data.n_sources; i++) {

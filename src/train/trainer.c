@@ -96,7 +96,8 @@ static struct pass_options pass_options_of(const struct trainer *t, const struct
     const struct trainer_options *o = &t->o;
     bool late = o->mtp_late_tokens > 0 && t->state.tokens >= o->mtp_late_tokens;
     struct pass_options p = {.scale = scale,
-                             .trunk_only = o->mtp_weight == 0 && o->mtp_late_weight == 0,
+                             .trunk_only =
+                                 b->pairs || (o->mtp_weight == 0 && o->mtp_late_weight == 0),
                              .mtp_weight = late ? o->mtp_late_weight : o->mtp_weight,
                              .balance = o->balance,
                              .capacity = o->capacity,
@@ -112,11 +113,16 @@ static int run_passes(struct trainer *t, const struct batch *b, double scale,
 {
     const struct arch *a = &t->params->arch;
     struct pass_options o = pass_options_of(t, b, scale);
+    struct dpo_pass dpo = {&t->o.dpo, b, &r->dpo};
     struct pass_result pr = {.balance_loss = t->balance_loss,
                              .expert_tokens = t->expert_tokens,
                              .dropped = t->dropped};
     int32_t layers = a->n_layers + a->n_mtp;
 
+    if (b->pairs) {
+        o.weigh = dpo_weigh;
+        o.weigh_user = &dpo;
+    }
     params_zero_gradients(t->params, t->c->ex);
     if (t->expert_tokens) {
         memset(t->expert_tokens, 0, (size_t)layers * (size_t)a->n_experts * sizeof(int64_t));
@@ -129,7 +135,7 @@ static int run_passes(struct trainer *t, const struct batch *b, double scale,
             return err->code;
         r->n_passes++;
     }
-    r->loss = pr.loss * o.scale;
+    r->loss = (b->pairs ? r->dpo.loss : pr.loss) * o.scale;
     for (int32_t k = 0; k < a->n_mtp; k++)
         r->mtp_loss += pr.mtp_loss[k] * o.scale / a->n_mtp;
     for (int32_t l = 0; t->balance_loss && l < layers; l++)
@@ -227,12 +233,15 @@ int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r
                  struct mk_error *err)
 {
     int32_t n = batch_ramp(t->o.batch_first, t->o.batch, t->o.ramp_tokens, t->state.tokens);
+    int64_t n_losses;
     struct batch b;
 
     arena_reset(&t->batch_memory);
-    if (batch_draw(&b, corpus, n, &t->batch_memory, err) ||
-        trainer_update(t, &b, b.n_targets ? 1 / (double)b.n_targets : 0,
-                       t->state.tokens + b.n_tokens, r, err))
+    if (batch_draw(&b, corpus, n, &t->batch_memory, err))
+        return err->code;
+    n_losses = b.pairs ? b.n_seqs / 2 : b.n_targets;
+    if (trainer_update(t, &b, n_losses ? 1 / (double)n_losses : 0, t->state.tokens + b.n_tokens, r,
+                       err))
         return err->code;
     batch_count(&b, corpus);
     return 0;
@@ -279,7 +288,11 @@ static int evaluate_pass(struct trainer *t, const struct batch *b, int32_t first
 {
     const struct arch *a = &t->params->arch;
     struct arena_mark mark = arena_mark(&t->batch_memory);
-    struct pass_options o = {.scale = 1, .forward_only = true};
+    struct dpo_pass dpo = {&t->o.dpo, b, &e->dpo};
+    struct pass_options o = {.scale = 1,
+                             .forward_only = true,
+                             .weigh = b->pairs ? dpo_weigh : NULL,
+                             .weigh_user = &dpo};
     int64_t n_rows = 0;
 
     for (int32_t i = first; i < first + n; i++)
@@ -302,7 +315,6 @@ static void count_losses(const struct batch *b, struct evaluation *e)
 {
     for (int32_t i = 0; i < b->n_seqs; i++) {
         struct mixture_counter *c = &e->sources[b->origins[i].source];
-
         int64_t n;
 
         c->loss_sum += batch_loss(b, i, &n);
@@ -336,7 +348,8 @@ int trainer_evaluate(struct trainer *t, struct corpus *corpus, int32_t n_sequenc
         if (evaluate_pass(t, &b, i, n, e, &r, err))
             return err->code;
     }
-    e->loss = r.loss / (r.n_targets > 0 ? (double)r.n_targets : 1);
+    e->loss = b.pairs ? e->dpo.loss / (double)(e->dpo.n_pairs > 0 ? e->dpo.n_pairs : 1)
+                      : r.loss / (r.n_targets > 0 ? (double)r.n_targets : 1);
     count_losses(&b, e);
     return 0;
 }

@@ -6,6 +6,7 @@
 #define MK_TRAIN_TRAINER_H
 
 #include "train/batch.h"
+#include "train/dpo.h"
 #include "train/optim.h"
 #include "train/schedule.h"
 
@@ -27,6 +28,7 @@ struct trainer_options {
      * recent mean; 0: never. */
     double outlier_z;
     double ema; /* weight of the old mean of weights, e.g. 0.999; 0: none is kept */
+    struct dpo_options dpo; /* of pairs */
     enum mk_mla mla;
     enum dtype compute; /* MK_F32, or of the products: MK_BF16, MK_F8_E4M3; see narrow.h */
 };
@@ -65,11 +67,13 @@ struct step_report {
     double lr, loss, mtp_loss, balance_loss; /* nats a target */
     double norm;
     bool skipped;
+    struct dpo_sums dpo; /* of pairs: `loss` is theirs */
 };
 
 /* What a model makes of text that it was not trained on. */
 struct evaluation {
-    double loss; /* nats a target */
+    double loss; /* nats a target; of pairs as in dpo.h */
+    struct dpo_sums dpo;
     int32_t n_sources;
     struct mixture_counter sources[MIXTURE_MAX_SOURCES]; /* n_tokens, n_loss and loss_sum of each */
     /* [n_sources, n_layers + n_mtp, n_experts] how often a token of the source was sent to the

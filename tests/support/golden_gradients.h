@@ -2,10 +2,15 @@
 #ifndef MK_TESTS_GOLDEN_GRADIENTS_H
 #define MK_TESTS_GOLDEN_GRADIENTS_H
 
+#include <stdio.h>
+
 #include "train/params.h"
 
 /* The file's loss is `loss`, every line of it is a gradient of p within 1e-4 of that tensor's own
  * norm, and every gradient has its line. Failures end the test. */
 void golden_gradients_check(const struct params *p, const char *path, double loss);
+
+/* The same of the rest of a file, without a loss, within `bound` of each tensor's norm. */
+void golden_gradients_read(FILE *in, const struct params *p, double bound, const char *path);
 
 #endif
