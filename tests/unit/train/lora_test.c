@@ -90,7 +90,7 @@ static double run(struct fixture *f, const char *name, int32_t piece)
     memcpy(targets, ids + 1, (size_t)(n - 1) * sizeof *ids);
     targets[n - 1] = -1;
     o.scale = 1.0 / (n - 1);
-    params_zero_gradients(&f->params);
+    params_zero_gradients(&f->params, NULL);
     length = piece < n ? 7 : n; /* of a document */
     for (int32_t at = 0; at < n; at += piece) {
         struct train_seq seqs[64];
