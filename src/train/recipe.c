@@ -18,6 +18,8 @@
 #define MAX_KEYS 192
 #define MAX_SECTIONS 24
 #define MAX_TEXT 4000 /* bytes of a value */
+#define BASE_PATH 4096
+#define BASE_KEY 0 /* in the table */
 
 /* As in the file. */
 struct point_text {
@@ -41,8 +43,8 @@ struct file_text {
 
 /* Owned by a recipe: what its strings point into. */
 struct recipe_text {
-    struct file_text *file; /* of libcyaml */
-    char *set[MAX_KEYS];    /* given with --set */
+    struct file_text *file, *base; /* of libcyaml; base: NULL when there is none */
+    char *set[MAX_KEYS]; /* given with --set */
 };
 
 /* ---- The schema, made from the table -------------------------------------------------------- */
@@ -255,7 +257,7 @@ static int explain(const struct complaint *c, const char *text, size_t n, const 
                         path, line_of(text, n, key, c->line), key);
 }
 
-static int load(struct recipe_text *t, const char *text, size_t n, const char *path,
+static int load(struct file_text **file, const char *text, size_t n, const char *path,
                 struct mk_error *err)
 {
     struct schema schema;
@@ -264,6 +266,8 @@ static int load(struct recipe_text *t, const char *text, size_t n, const char *p
     void *data = NULL;
     cyaml_err_t code;
 
+    if (n > MAX_RECIPE_BYTES)
+        return mk_error_set(err, MK_ELIMIT, "%s: too large for a recipe", path);
     make_schema(&schema);
     code = cyaml_load_data((const uint8_t *)text, n, config(&c, &said), &schema.root, &data, NULL);
     if (code == CYAML_ERR_OOM)
@@ -273,7 +277,7 @@ static int load(struct recipe_text *t, const char *text, size_t n, const char *p
             snprintf(said.text, sizeof said.text, "%s", cyaml_strerror(code));
         return explain(&said, text, n, path, err);
     }
-    t->file = data;
+    *file = data;
     return 0;
 }
 
@@ -518,57 +522,131 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
     return 0;
 }
 
-static int resolve(struct recipe *r, const char *path, struct mk_error *err)
+/* The value of key i as text and the file that it came from; NULL when it has its default. */
+static const char *given(const struct recipe_text *t, int32_t i, const char **path,
+                         const char *base_path)
+{
+    if (t->set[i])
+        return t->set[i];
+    if (t->file && t->file->values[i])
+        return t->file->values[i];
+    if (!t->base || !t->base->values[i])
+        return NULL;
+    *path = base_path;
+    return t->base->values[i];
+}
+
+/* A list of this file stands for that of its base. */
+static int put_lists(struct recipe *r, const char *path, const char *base_path,
+                     struct mk_error *err)
+{
+    const struct file_text *file = r->text->file, *base = r->text->base;
+
+    if (file && (put_sources(r, file, path, err) || put_tasks(r, file, path, err)))
+        return err->code;
+    if (base && !r->data.n_sources && put_sources(r, base, base_path, err))
+        return err->code;
+    if (base && !r->n_tasks && put_tasks(r, base, base_path, err))
+        return err->code;
+    return 0;
+}
+
+static int resolve(struct recipe *r, const char *path, const char *base_path, struct mk_error *err)
 {
     const struct recipe_text *t = r->text;
     int32_t n;
     const struct recipe_key *keys = recipe_keys(&n);
 
     for (int32_t i = 0; i < n; i++) {
-        const char *value = t->set[i]                       ? t->set[i]
-                            : t->file && t->file->values[i] ? t->file->values[i]
-                                                            : keys[i].standard;
+        const char *from = path, *value = given(t, i, &from, base_path);
 
-        if (put(r, &keys[i], value, path, err))
+        if (put(r, &keys[i], value ? value : keys[i].standard, from, err))
             return err->code;
     }
-    if (t->file && (put_sources(r, t->file, path, err) || put_tasks(r, t->file, path, err)))
+    if (put_lists(r, path, base_path, err))
         return err->code;
     return check(r, path, err);
+}
+
+static int apply_sets(struct recipe_text *t, const char *const *sets, int32_t n_sets,
+                      struct mk_error *err)
+{
+    for (int32_t i = 0; i < n_sets; i++)
+        if (apply_set(t, sets[i], err))
+            return err->code;
+    return 0;
+}
+
+static int begin(struct recipe *r, struct mk_error *err)
+{
+    *r = (struct recipe){.text = calloc(1, sizeof *r->text)};
+    return r->text ? 0 : mk_error_memory(err, sizeof *r->text);
 }
 
 int recipe_parse(struct recipe *r, const char *text, size_t n, const char *path,
                  const char *const *sets, int32_t n_sets, struct mk_error *err)
 {
-    int code = 0;
-
-    *r = (struct recipe){.text = calloc(1, sizeof *r->text)};
-    if (!r->text)
-        return mk_error_memory(err, sizeof *r->text);
-    if (n > MAX_RECIPE_BYTES)
-        code = mk_error_set(err, MK_ELIMIT, "%s: too large for a recipe", path);
-    if (!code)
-        code = load(r->text, text, n, path, err);
-    for (int32_t i = 0; i < n_sets && !code; i++)
-        code = apply_set(r->text, sets[i], err);
-    if (!code)
-        code = resolve(r, path, err);
-    if (code)
-        recipe_release(r);
-    return code;
+    if (begin(r, err))
+        return err->code;
+    if (!load(&r->text->file, text, n, path, err) && !apply_sets(r->text, sets, n_sets, err) &&
+        !resolve(r, path, path, err)) {
+        if (!*r->base)
+            return 0;
+        mk_error_set(err, MK_EINVAL, "%s: base: there is no folder to look for '%s' in", path,
+                     r->base);
+    }
+    recipe_release(r);
+    return err->code;
 }
 
-int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
-                struct mk_error *err)
+static int load_file(struct file_text **file, const char *path, struct mk_error *err)
 {
     struct map_file m;
     int code;
 
     if (map_file_open(&m, path, err))
         return err->code;
-    code = recipe_parse(r, m.data ? (const char *)m.data : "", m.bytes, path, sets, n_sets, err);
+    code = load(file, m.data ? (const char *)m.data : "", m.bytes, path, err);
     map_file_close(&m);
     return code;
+}
+
+/* The recipe that this one is based on: of the same folder, so that paths mean the same in both. */
+static int load_base(struct recipe_text *t, const char *path, char base_path[BASE_PATH],
+                     struct mk_error *err)
+{
+    const char *slash = strrchr(path, '/'), *name = given(t, BASE_KEY, &path, path);
+
+    *base_path = '\0';
+    if (!name || !*name)
+        return 0;
+    if (strchr(name, '/'))
+        return mk_error_set(err, MK_EINVAL, "%s: base: '%s' is not in the same folder", path, name);
+    if (snprintf(base_path, BASE_PATH, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, name) >=
+        BASE_PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
+    if (load_file(&t->base, base_path, err))
+        return err->code;
+    if (t->base->values[BASE_KEY])
+        return mk_error_set(err, MK_EINVAL, "%s: base: %s is based on another one itself", path,
+                            base_path);
+    return 0;
+}
+
+int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
+                struct mk_error *err)
+{
+    char base_path[BASE_PATH];
+
+    if (begin(r, err))
+        return err->code;
+    if (!load_file(&r->text->file, path, err) && !apply_sets(r->text, sets, n_sets, err) &&
+        !load_base(r->text, path, base_path, err) && !resolve(r, path, base_path, err)) {
+        r->base = "";
+        return 0;
+    }
+    recipe_release(r);
+    return err->code;
 }
 
 void recipe_release(struct recipe *r)
@@ -582,6 +660,8 @@ void recipe_release(struct recipe *r)
     make_schema(&schema);
     if (r->text->file)
         cyaml_free(config(&c, &said), &schema.root, r->text->file, 0);
+    if (r->text->base)
+        cyaml_free(config(&c, &said), &schema.root, r->text->base, 0);
     for (int32_t i = 0; i < MAX_KEYS; i++)
         free(r->text->set[i]);
     free(r->text);

@@ -38,6 +38,7 @@ struct recipe_task {
 
 /* Strings live as long as the recipe. Units: tokens unless said otherwise. */
 struct recipe {
+    const char *base; /* "" once it has been read: its values are then here */
     const char *out;
     int64_t seed, threads;
     struct {
@@ -127,7 +128,7 @@ struct recipe {
 /* sets: "section.key=value", applied over the file. */
 int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
                 struct mk_error *err);
-/* The same from text; `path` is for messages. */
+/* The same from text, which can have no base; `path` is for messages. */
 int recipe_parse(struct recipe *r, const char *text, size_t n, const char *path,
                  const char *const *sets, int32_t n_sets, struct mk_error *err);
 void recipe_release(struct recipe *r);
@@ -147,7 +148,7 @@ struct recipe_key {
     const char *choices;  /* "a|b|c" */
     const char *help;
 };
-/* Ordered by section. */
+/* Ordered by section; the first is `base`. */
 const struct recipe_key *recipe_keys(int32_t *n);
 
 #endif

@@ -8,6 +8,8 @@
 
 /* clang-format off */
 static const struct recipe_key keys[] = {
+    {"", "base", RECIPE_TEXT, AT(base), 0, 0, "", NULL,
+     "a recipe of this folder that says what this one does not"},
     {"", "out", RECIPE_TEXT, AT(out), 0, 0, "", NULL,
      "run folder; empty: runs/ and the recipe's name"},
     {"", "seed", RECIPE_INT, AT(seed), 0, BIG, "0", NULL, "of weights and of the order of data"},

@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "train/recipe.h"
 #include "train/schedule.h"
+
+static char folder[] = "/tmp/recipe_test.XXXXXX";
 
 #define MINIMAL "model:\n  config: c.json\ndata:\n  sources:\n  - path: texts/a.txt\n"
 
@@ -137,6 +140,81 @@ static void a_recipe_without_model_or_text_is_refused(void **state)
     refused("data: {sources: [{path: a, name: ../b}]}\nmodel: {config: c}\n", NULL, "../b");
 }
 
+/* Writes NAME beside the other recipes of a test; returns its path. */
+static const char *file(const char *name, const char *text)
+{
+    static char path[200];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+static void a_base_says_what_the_recipe_does_not(void **state)
+{
+    const char *const set[] = {"train.batch=5"};
+    struct mk_error err;
+    struct recipe r;
+
+    (void)state;
+    file("base.yaml", MINIMAL "train: {batch: 3, tokens: 7}\noptimizer: {lr: 0.5}\n");
+    if (recipe_read(&r, file("r.yaml", "base: base.yaml\noptimizer: {lr: 0.25}\n"), set, 1, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(r.model.config, "c.json");
+    assert_true(r.optimizer.lr == 0.25);
+    assert_int_equal(r.train.tokens, 7);
+    assert_int_equal(r.train.batch, 5);
+    assert_int_equal(r.data.n_sources, 1);
+    assert_string_equal(r.base, ""); /* what is written for the run stands alone */
+    recipe_release(&r);
+    if (recipe_read(&r, file("r.yaml", "base: base.yaml\ndata: {sources: [{path: x}, {path: y}]}"),
+                    NULL, 0, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(r.data.n_sources, 2);
+    recipe_release(&r);
+}
+
+static void read_refused(const char *name, const char *text, const char *a, const char *b)
+{
+    struct mk_error err = {0};
+    struct recipe r;
+
+    assert_int_not_equal(recipe_read(&r, file(name, text), NULL, 0, &err), 0);
+    if (!strstr(err.text, a) || !strstr(err.text, b))
+        fail_msg("'%s' or '%s' is not in: %s", a, b, err.text);
+}
+
+static void a_base_that_is_none_is_refused_by_file(void **state)
+{
+    (void)state;
+    file("base.yaml", MINIMAL "train: {batch: many}\n");
+    read_refused("r.yaml", "base: base.yaml\n", "base.yaml: train.batch", "'many'");
+    read_refused("r.yaml", "base: none.yaml\n", "none.yaml", "");
+    read_refused("r.yaml", "base: ../base.yaml\n", "r.yaml", "same folder");
+    read_refused("r.yaml", "base: r.yaml\n", "r.yaml", "based on another");
+    file("base.yaml", "model: {confg: c}\n");
+    read_refused("r.yaml", "base: base.yaml\n", "base.yaml:1", "'confg'");
+    refused("base: base.yaml\n" MINIMAL, NULL, "base no folder");
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(file("base.yaml", ""));
+    unlink(file("r.yaml", ""));
+    return rmdir(folder);
+}
+
 static void broken_yaml_is_one_line_with_its_place(void **state)
 {
     (void)state;
@@ -218,8 +296,10 @@ int main(void)
         cmocka_unit_test(a_recipe_without_model_or_text_is_refused),
         cmocka_unit_test(broken_yaml_is_one_line_with_its_place),
         cmocka_unit_test(text_that_yaml_forbids_is_escaped),
+        cmocka_unit_test(a_base_says_what_the_recipe_does_not),
+        cmocka_unit_test(a_base_that_is_none_is_refused_by_file),
         cmocka_unit_test(a_written_recipe_reads_back_to_itself),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
