@@ -55,7 +55,7 @@ int train_read_recipe(struct recipe *r, const char *path, const struct cli_list 
     return err->code;
 }
 
-static int train(struct train_run *run, const char *path, const struct cli_list *sets,
+static int train(struct train_run *run, const char *path, const struct cli_list *sets, bool dry,
                  struct mk_error *err)
 {
     char base[RUN_PATH];
@@ -75,8 +75,8 @@ static int train(struct train_run *run, const char *path, const struct cli_list 
     run->data.built = built;
     run->data.user = run;
     run->terminal = isatty(STDERR_FILENO);
-    code = train_run(run, err);
-    if (!code)
+    code = dry ? train_plan(run, err) : train_run(run, err);
+    if (!code && !dry)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
     recipe_release(&recipe);
     return code;
@@ -86,12 +86,15 @@ int cmd_train(int argc, char **argv)
 {
     struct train_run run = {0};
     struct cli_list sets = {0};
+    bool dry = false;
     const struct cli_option options[] = {
         {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over the recipe, e.g. optimizer.lr=1e-3", 0, 0,
          NULL},
         {"resume", 'r', CLI_FLAG, &run.resume, NULL, "go on after the last checkpoint", 0, 0, NULL},
         {"cpu", 0, CLI_STRING, &run.cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0,
          NULL},
+        {"dry-run", 'n', CLI_FLAG, &dry, NULL, "print the whole recipe and its sizes, then stop", 0,
+         0, NULL},
         {"quiet", 'q', CLI_FLAG, &run.quiet, NULL, "no progress", 0, 0, NULL},
         {0}};
     const struct cli_syntax syntax = {
@@ -109,7 +112,7 @@ int cmd_train(int argc, char **argv)
 
     if (status != CLI_RUN)
         return status;
-    status = train(&run, argv[1], &sets, &err);
+    status = train(&run, argv[1], &sets, dry, &err);
     if (status == MK_ECANCELLED) {
         cli_fail(&err);
         return 130;

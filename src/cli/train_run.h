@@ -38,6 +38,10 @@ struct train_run {
  * be resumed), or another error; the last checkpoint stays whatever happens. */
 int train_run(struct train_run *run, struct mk_error *err);
 
+/* Prints what would be done, and nothing else happens: the recipe with every key, behind comments
+ * with sizes. Reads the model's header alone. */
+int train_plan(const struct train_run *run, struct mk_error *err);
+
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
 /* With base, the recipe's folder, and run, that of its run: what it names, or runs/ and its own

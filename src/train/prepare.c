@@ -70,28 +70,44 @@ static int read_model(struct job *j, const char *path, struct mk_error *err)
 }
 
 /* config.json alone, of any name. */
-static int read_config(struct job *j, struct arch *a, struct mk_error *err)
+static int config_arch(struct arch *a, const char *path, struct mk_error *err)
 {
-    char path[PATH];
     struct map_file m;
     int code;
 
-    if (join(path, j->base, j->r->model.config, err) || map_file_open(&m, path, err))
+    if (map_file_open(&m, path, err))
         return err->code;
     code = arch_from_hf_text(a, path, (const char *)m.data, m.bytes, err);
     map_file_close(&m);
     return code;
 }
 
+int prepare_arch(struct arch *a, const struct recipe *r, const char *base, struct mk_error *err)
+{
+    char path[PATH];
+    struct model_file file;
+
+    if (join(path, base, *r->model.config ? r->model.config : r->model.from, err))
+        return err->code;
+    if (*r->model.config) {
+        if (config_arch(a, path, err))
+            return err->code;
+    } else {
+        if (model_file_open(&file, path, err))
+            return err->code;
+        *a = file.arch;
+        model_file_release(&file);
+    }
+    if (r->model.mtp_weight == 0)
+        a->n_mtp = 0;
+    return 0;
+}
+
 static int new_model(struct job *j, struct mk_error *err)
 {
     struct arch a;
 
-    if (read_config(j, &a, err))
-        return err->code;
-    if (j->r->model.mtp_weight == 0)
-        a.n_mtp = 0;
-    if (params_init(&j->p->params, &a, err))
+    if (prepare_arch(&a, j->r, j->base, err) || params_init(&j->p->params, &a, err))
         return err->code;
     params_randomise(&j->p->params, (uint64_t)j->r->seed, j->r->model.init_std);
     return 0;
@@ -479,30 +495,15 @@ static int data(struct job *j, const struct token_shard_key *key, struct mk_erro
     return code;
 }
 
-/* The vocabulary's size is all that data needs of a model. */
-static int model_shape(struct job *j, struct mk_error *err)
-{
-    struct arch *a = &j->p->params.arch;
-    struct model_file file;
-    char path[PATH];
-
-    if (*j->r->model.config)
-        return read_config(j, a, err);
-    if (join(path, j->base, j->r->model.from, err) || model_file_open(&file, path, err))
-        return err->code;
-    *a = file.arch;
-    model_file_release(&file);
-    return 0;
-}
-
 int prepare_data(struct prepared *p, const struct recipe *r, const char *base, const char *run,
                  struct exec *ex, struct mk_error *err)
 {
     struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
     struct token_shard_key key;
 
-    if (model_shape(&j, err) || vocabulary(&j, &key, err) || prepare_chat(p, r, run, err) ||
-        data(&j, &key, err)) {
+    /* The vocabulary's size is all that data needs of a model. */
+    if (prepare_arch(&p->params.arch, r, base, err) || vocabulary(&j, &key, err) ||
+        prepare_chat(p, r, run, err) || data(&j, &key, err)) {
         prepared_release(p);
         return err->code;
     }

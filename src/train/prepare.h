@@ -31,6 +31,9 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
 /* Vocabulary and shards alone: what a run of the recipe will find done. */
 int prepare_data(struct prepared *p, const struct recipe *r, const char *base, const char *run,
                  struct exec *ex, struct mk_error *err);
+/* The shape of a recipe's model, from config.json or the headers of the model that it goes on with:
+ * without MTP where its weight is 0. */
+int prepare_arch(struct arch *a, const struct recipe *r, const char *base, struct mk_error *err);
 void prepared_release(struct prepared *p);
 
 #endif

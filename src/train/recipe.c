@@ -627,7 +627,7 @@ static int load_base(struct recipe_text *t, const char *path, char base_path[BAS
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
     if (load_file(&t->base, base_path, err))
         return err->code;
-    if (t->base->values[BASE_KEY])
+    if (t->base->values[BASE_KEY] && *t->base->values[BASE_KEY])
         return mk_error_set(err, MK_EINVAL, "%s: base: %s is based on another one itself", path,
                             base_path);
     return 0;
@@ -701,6 +701,19 @@ static int put_quoted(struct buf *b, const char *text, struct mk_error *err)
     return code ? code : buf_append_string(b, "\"", err);
 }
 
+/* The shortest decimal that reads back to the same number. */
+static int put_real(struct buf *b, double x, struct mk_error *err)
+{
+    char text[32];
+
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
+    return buf_append_string(b, text, err);
+}
+
 static int put_value(struct buf *b, const struct recipe *r, const struct recipe_key *k,
                      struct mk_error *err)
 {
@@ -711,7 +724,7 @@ static int put_value(struct buf *b, const struct recipe *r, const struct recipe_
     case RECIPE_INT:
         return buf_printf(b, err, "%lld", (long long)*(const int64_t *)at);
     case RECIPE_REAL:
-        return buf_printf(b, err, "%.17g", *(const double *)at);
+        return put_real(b, *(const double *)at, err);
     case RECIPE_BOOL:
         return buf_append_string(b, *(const bool *)at ? "true" : "false", err);
     case RECIPE_CHOICE:
@@ -725,15 +738,19 @@ static int put_value(struct buf *b, const struct recipe *r, const struct recipe_
 
 static int put_points(struct buf *b, const struct recipe_source *s, struct mk_error *err)
 {
-    if (s->n_points == 1 && s->points[0].tokens == 0)
-        return buf_printf(b, err, "\n    weight: %.17g\n", s->points[0].weight);
-    if (buf_append_string(b, "\n    weights:\n", err))
+    bool constant = s->n_points == 1 && s->points[0].tokens == 0;
+
+    if (!constant && buf_append_string(b, "\n    weights:", err))
         return err->code;
-    for (int32_t i = 0; i < s->n_points; i++)
-        if (buf_printf(b, err, "    - tokens: %lld\n      weight: %.17g\n",
-                       (long long)s->points[i].tokens, s->points[i].weight))
+    for (int32_t i = 0; i < s->n_points; i++) {
+        if (!constant &&
+            buf_printf(b, err, "\n    - tokens: %lld\n  ", (long long)s->points[i].tokens))
             return err->code;
-    return 0;
+        if (buf_append_string(b, constant ? "\n    weight: " : "    weight: ", err) ||
+            put_real(b, s->points[i].weight, err))
+            return err->code;
+    }
+    return buf_append_string(b, "\n", err);
 }
 
 static int put_source_list(struct buf *b, const struct recipe *r, struct mk_error *err)

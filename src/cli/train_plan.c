@@ -1,0 +1,96 @@
+/* train_plan.c: minke train --dry-run: what a recipe would do, as the YAML of every key behind
+ * comments with the sizes. Nothing is made or trained. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "cli/progress.h"
+#include "cli/train_run.h"
+#include "model/count.h"
+#include "train/schedule.h"
+
+#define MAX_STEPS 1000000000 /* a plan of more is not counted out */
+
+static void print_model(const struct arch *a)
+{
+    struct count c;
+
+    count_arch(&c, a, MK_MLA_AUTO);
+    printf("# model    %s, %.2f M parameters, %.2f M of them active a token\n", a->model_type,
+           (double)c.total / 1e6, (double)c.active / 1e6);
+    if (c.mtp)
+        printf("# mtp      %.2f M parameters more, %d block%s\n", (double)c.mtp / 1e6, a->n_mtp,
+               a->n_mtp > 1 ? "s" : "");
+    printf("# cache    %" PRIu64 " bytes a token in bf16\n", 2 * c.kv_values);
+}
+
+/* What stays for the whole run whatever train.memory_mb is. */
+static void print_memory(const struct recipe *r, const struct arch *a)
+{
+    struct count c;
+    uint64_t each = 4 + 4 + (r->optimizer.moments == 1 ? 4 : 8) + (r->optimizer.ema > 0 ? 4 : 0);
+    char text[16];
+
+    count_arch(&c, a, MK_MLA_AUTO);
+    progress_bytes(text, (c.total + c.mtp) * each);
+    printf("# memory   %s for weights, gradients and moments\n", text);
+}
+
+static void print_source(const struct recipe_source *s, const char *base)
+{
+    char path[RUN_PATH], size[16] = "";
+    struct stat st;
+    bool there, below = *base && *s->path != '/';
+
+    snprintf(path, sizeof path, "%s%s%s", below ? base : "", below ? "/" : "", s->path);
+    there = stat(path, &st) == 0;
+    if (there && S_ISREG(st.st_mode))
+        progress_bytes(size, (uint64_t)st.st_size);
+    printf("# source   %s: %s%s%s\n", s->name, path, !there ? " is not there" : *size ? ", " : "",
+           size);
+}
+
+/* Steps of full sequences, as the batch grows; documents that do not fill them make it more. */
+static int64_t count_steps(const struct recipe *r)
+{
+    int32_t first = (int32_t)(r->train.batch_first ? r->train.batch_first : r->train.batch);
+    int64_t n = 0;
+
+    for (int64_t seen = 0; seen < r->train.tokens && n < MAX_STEPS; n++)
+        seen += r->data.sequence *
+                batch_ramp(first, (int32_t)r->train.batch, r->train.ramp_tokens, seen);
+    return n;
+}
+
+static void print_steps(const struct recipe *r)
+{
+    printf("# steps    %" PRId64 " of ", count_steps(r));
+    if (r->train.batch_first && r->train.ramp_tokens)
+        printf("%" PRId64 " to ", r->train.batch_first);
+    printf("%" PRId64 " sequences of %" PRId64 " tokens\n", r->train.batch, r->data.sequence);
+}
+
+int train_plan(const struct train_run *run, struct mk_error *err)
+{
+    const struct recipe *r = run->recipe;
+    struct arch a;
+    struct buf text;
+    int code;
+
+    if (prepare_arch(&a, r, run->base, err))
+        return err->code;
+    buf_init(&text, (size_t)1 << 22);
+    code = recipe_write(r, &text, err);
+    if (!code) {
+        printf("# run      %s\n", run->path);
+        print_model(&a);
+        print_memory(r, &a);
+        for (int32_t i = 0; i < r->data.n_sources; i++)
+            print_source(&r->data.sources[i], run->base);
+        print_steps(r);
+        fwrite(text.data, 1, text.n, stdout);
+    }
+    buf_release(&text);
+    return code;
+}
