@@ -35,8 +35,8 @@ static void print_table(const struct history *runs, int n)
 }
 
 /* A single run has its page in its folder. */
-static int write_page(const char *out, const char *folder, const struct history *runs, int n,
-                      struct mk_error *err)
+static int write_page(const char *out, const char *picture, const char *folder,
+                      const struct history *runs, int n, struct mk_error *err)
 {
     char path[PATH];
 
@@ -44,12 +44,15 @@ static int write_page(const char *out, const char *folder, const struct history 
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
     if (report_write(out ? out : path, runs, (size_t)n, err))
         return err->code;
+    if (picture && report_picture(picture, runs, (size_t)n, err))
+        return err->code;
     print_table(runs, n);
     puts(out ? out : path);
     return 0;
 }
 
-static int report(const char *out, char **folders, int n, struct mk_error *err)
+static int report(const char *out, const char *picture, char **folders, int n,
+                  struct mk_error *err)
 {
     struct history *runs = calloc((size_t)n, sizeof *runs);
     int n_read = 0;
@@ -60,7 +63,7 @@ static int report(const char *out, char **folders, int n, struct mk_error *err)
     while (n_read < n && !history_read(&runs[n_read], folders[n_read], err))
         n_read++;
     if (n_read == n)
-        write_page(out, folders[0], runs, n, err);
+        write_page(out, picture, folders[0], runs, n, err);
     for (int i = 0; i < n_read; i++)
         history_release(&runs[i]);
     free(runs);
@@ -69,9 +72,12 @@ static int report(const char *out, char **folders, int n, struct mk_error *err)
 
 int cmd_report(int argc, char **argv)
 {
-    const char *out = NULL;
+    const char *out = NULL, *picture = NULL;
     const struct cli_option options[] = {
-        {"out", 'o', CLI_STRING, &out, "FILE", "the page (RUN/report.html)", 0, 0, NULL}, {0}};
+        {"out", 'o', CLI_STRING, &out, "FILE", "the page (RUN/report.html)", 0, 0, NULL},
+        {"svg", 0, CLI_STRING, &picture, "FILE", "the curves of the loss as a picture too", 0, 0,
+         NULL},
+        {0}};
     const struct cli_syntax syntax = {
         "report", "RUN...",
         "Draws the curves of a run of minke train: loss, learning rate, gradient norm,\n"
@@ -85,5 +91,5 @@ int cmd_report(int argc, char **argv)
         return rc;
     if (!out && n_args > 1)
         return cli_usage("report", "several runs: --out FILE is missing");
-    return report(out, argv + 1, n_args, &err) ? cli_fail(&err) : 0;
+    return report(out, picture, argv + 1, n_args, &err) ? cli_fail(&err) : 0;
 }

@@ -164,6 +164,66 @@ void page_curves(struct page *p, const char *title, const struct page_line *line
     page_put(p, "</figure>\n");
 }
 
+/* ---- A picture of its own ------------------------------------------------------------------- */
+
+enum { TITLE = 24, LEGEND_ROW = 16, LEGEND_COLUMNS = 2 };
+
+static void put_picture_legend(struct page *p, const struct page_line *lines, size_t n)
+{
+    char text[16];
+    size_t place = 0;
+
+    for (size_t l = 0; l < n; l++) {
+        int x = LEFT + (int)(place % LEGEND_COLUMNS) * (RIGHT - LEFT) / LEGEND_COLUMNS;
+        int y = HEIGHT + 12 + (int)(place / LEGEND_COLUMNS) * LEGEND_ROW;
+
+        if (!lines[l].series->n)
+            continue;
+        page_number(text, history_last(lines[l].series));
+        page_put(p, "<path class=\"c c%zu%s\" d=\"M%d %dh18\"/><text x=\"%d\" y=\"%d\">",
+                 l % PAGE_COLOURS, l >= PAGE_COLOURS ? " dash" : "", x, y - 4, x + 24, y);
+        page_text(p, lines[l].name);
+        page_put(p, " <tspan class=\"n\">%s</tspan></text>\n", text);
+        place++;
+    }
+}
+
+static void put_picture_style(struct page *p)
+{
+    page_put(p, "<style>\n%s%s", page_colours[0], page_colours[1]);
+    page_put(p, "text{font:11px system-ui,sans-serif;fill:var(--dim)}.t{font-size:13px;"
+                "font-weight:600;fill:var(--ink)}.n{font-weight:600;fill:var(--ink)}"
+                ".g{stroke:var(--grid);fill:none}.c{fill:none;stroke-width:1.6;"
+                "stroke-linejoin:round}.dash{stroke-dasharray:4 3}\n");
+    for (int i = 0; i < PAGE_COLOURS; i++)
+        page_put(p, ".c%d{stroke:var(--c%d)}", i, i);
+    page_put(p, "\n</style>\n");
+}
+
+void page_picture(struct page *p, const char *title, const struct page_line *lines, size_t n)
+{
+    int height = TITLE + HEIGHT + LEGEND_ROW * (int)((n + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS);
+    struct axes a;
+
+    if (!fit_axes(&a, lines, n)) {
+        mk_error_set(p->err, MK_EINVAL, "%s: there is nothing to draw yet", title);
+        return;
+    }
+    page_put(p, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 -%d %d %d\" "
+                "width=\"%d\" role=\"img\">\n<title>", TITLE, WIDTH, height, 2 * WIDTH);
+    page_text(p, title);
+    page_put(p, "</title>\n");
+    put_picture_style(p);
+    page_put(p, "<text class=\"t\" x=\"%d\" y=\"-6\">", LEFT);
+    page_text(p, title);
+    page_put(p, "</text>\n");
+    put_axes(p, &a);
+    for (size_t l = 0; l < n; l++)
+        put_curve(p, &a, &lines[l], l);
+    put_picture_legend(p, lines, n);
+    page_put(p, "</svg>\n");
+}
+
 /* ---- Heat maps ------------------------------------------------------------------------------- */
 
 /* A cell is darker the further its load is above the mean, and red where it is below it. */

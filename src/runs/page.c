@@ -6,6 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const page_colours[2] = {
+    ":root{color-scheme:light dark;--ink:#1b1f24;--dim:#667078;--grid:#dfe3e7;"
+    "--paper:#fff;--card:#f6f7f9;--hot:#0b6bcb;--cold:#c2410c;\n"
+    "--c0:#0b6bcb;--c1:#c2410c;--c2:#0f7a4d;--c3:#8a3ffc;--c4:#b3860b;--c5:#c2185b;--c6:#00808a;"
+    "--c7:#5f6b76}\n",
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--dim:#98a2ab;--grid:#333a41;"
+    "--paper:#14171a;--card:#1c2024;--hot:#5aa9f8;--cold:#f2864e;\n"
+    "--c0:#5aa9f8;--c1:#f2864e;--c2:#4cc38a;--c3:#b794ff;--c4:#e0b73f;--c5:#f472a8;--c6:#3fc3cf;"
+    "--c7:#a3afba}}\n"};
+
 #define MAX_PAGE ((size_t)64 << 20)
 
 void page_init(struct page *p, struct mk_error *err)

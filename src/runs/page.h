@@ -21,6 +21,10 @@ void page_text(struct page *p, const char *text);
 /* "12.3M", "4.6e-4": three digits, a letter or a power of ten. "-" for no number. */
 void page_number(char text[16], double n);
 
+/* CSS: the colours of ink, grid and series (--c0 to --c7), then those that a dark reader sees, in a
+ * media query. */
+extern const char *const page_colours[2];
+
 /* ---- Figures: drawn 360 wide, which a phone shows as it is ----------------------------------- */
 
 #define PAGE_COLOURS 8 /* series beyond take the colours from the start, dashed */
@@ -30,6 +34,9 @@ struct page_line { const char *name; const struct history_series *series; };
  * without a point is left out. */
 #define PAGE_POINTS 300
 void page_curves(struct page *p, const char *title, const struct page_line *lines, size_t n);
+/* The same as a picture of its own with its legend, in light or dark as its reader: SVG for a
+ * README. A picture without a point is MK_EINVAL. */
+void page_picture(struct page *p, const char *title, const struct page_line *lines, size_t n);
 /* Rows: layers; columns: time; the busier the busiest expert, the darker. */
 void page_balance(struct page *p, const struct history_parts *layers);
 /* Rows: layers; columns: experts; colour: load in multiples of the mean. */

@@ -19,14 +19,6 @@ static const char head[] =
     "style-src 'unsafe-inline'\">\n";
 
 static const char *const style[] = {
-    "<style>\n:root{color-scheme:light dark;--ink:#1b1f24;--dim:#667078;--grid:#dfe3e7;"
-    "--paper:#fff;--card:#f6f7f9;--hot:#0b6bcb;--cold:#c2410c;\n"
-    "--c0:#0b6bcb;--c1:#c2410c;--c2:#0f7a4d;--c3:#8a3ffc;--c4:#b3860b;--c5:#c2185b;--c6:#00808a;"
-    "--c7:#5f6b76}\n",
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--dim:#98a2ab;--grid:#333a41;"
-    "--paper:#14171a;--card:#1c2024;--hot:#5aa9f8;--cold:#f2864e;\n"
-    "--c0:#5aa9f8;--c1:#f2864e;--c2:#4cc38a;--c3:#b794ff;--c4:#e0b73f;--c5:#f472a8;--c6:#3fc3cf;"
-    "--c7:#a3afba}}\n",
     "*{box-sizing:border-box}body{margin:0 auto;padding:12px;max-width:1240px;color:var(--ink);"
     "background:var(--paper);font:15px/1.45 system-ui,sans-serif}\n"
     "h1{font-size:1.35em;margin:.3em 0}h2{font-size:1.1em;margin:1.4em 0 .4em;"
@@ -53,6 +45,7 @@ static void put_head(struct page *p, const struct history *runs, size_t n)
     page_put(p, "%s<title>", head);
     page_text(p, runs[0].name);
     page_put(p, "%s</title>\n", n > 1 ? " and others" : "");
+    page_put(p, "<style>\n%s%s", page_colours[0], page_colours[1]);
     for (size_t i = 0; i < sizeof style / sizeof *style; i++)
         page_put(p, "%s", style[i]);
     for (int i = 0; i < PAGE_COLOURS; i++)
@@ -185,14 +178,14 @@ static void put_dropped(struct page *p, const struct history *h, struct page_lin
         put_parts(p, "Choices of experts dropped in a step, by layer", &h->dropped, lines);
 }
 
-/* The loss of one run with that of the validation share beside it. */
-static void put_losses(struct page *p, const struct history *h)
-{
-    const struct page_line lines[] = {{"training", &h->series[HISTORY_LOSS]},
-                                      {"validation", &h->series[HISTORY_VALID]},
-                                      {"MTP", &h->series[HISTORY_MTP]}};
+static const char losses_title[] = "Loss, nats a token";
 
-    page_curves(p, "Loss, nats a token", lines, 3);
+/* The loss of one run with that of the validation share beside it. */
+static void losses_of(const struct history *h, struct page_line lines[3])
+{
+    lines[0] = (struct page_line){"training", &h->series[HISTORY_LOSS]};
+    lines[1] = (struct page_line){"validation", &h->series[HISTORY_VALID]};
+    lines[2] = (struct page_line){"MTP", &h->series[HISTORY_MTP]};
 }
 
 static void put_figures(struct page *p, const struct history *runs, size_t n,
@@ -201,7 +194,8 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
     page_put(p, "<p class=\"legend note\">All curves are over tokens; a point is the mean of its "
                 "stretch.</p>\n<div class=\"grid\">\n");
     if (n == 1) {
-        put_losses(p, &runs[0]);
+        losses_of(&runs[0], lines);
+        page_curves(p, losses_title, lines, 3);
     } else {
         put_kind(p, "Training loss, nats a token", runs, n, HISTORY_LOSS, lines);
         put_kind(p, "Validation loss, nats a token", runs, n, HISTORY_VALID, lines);
@@ -247,6 +241,27 @@ int report_write(const char *path, const struct history *runs, size_t n, struct 
     put_table(&p, runs, n);
     put_figures(&p, runs, n, lines);
     page_put(&p, "</body></html>\n");
+    if (!err->code)
+        write_file(path, p.b.data, p.b.n, err);
+    page_release(&p);
+    free(lines);
+    return err->code;
+}
+
+int report_picture(const char *path, const struct history *runs, size_t n, struct mk_error *err)
+{
+    size_t n_lines = n > 1 ? n : 3;
+    struct page_line *lines = calloc(n_lines, sizeof *lines);
+    struct page p;
+
+    if (!lines)
+        return mk_error_memory(err, n_lines * sizeof *lines);
+    page_init(&p, err);
+    for (size_t i = 0; i < n; i++)
+        lines[i] = (struct page_line){runs[i].name, &runs[i].series[HISTORY_LOSS]};
+    if (n == 1)
+        losses_of(&runs[0], lines);
+    page_picture(&p, n == 1 ? losses_title : "Training loss, nats a token", lines, n_lines);
     if (!err->code)
         write_file(path, p.b.data, p.b.n, err);
     page_release(&p);

@@ -1,5 +1,5 @@
 /* report.h: report.html: one or several runs on one page that opens from the disk, without network
- * and without scripts, on a phone and in the dark. */
+ * and without scripts, on a phone and in the dark; and its first figure as a file of its own. */
 #ifndef MK_RUNS_REPORT_H
 #define MK_RUNS_REPORT_H
 
@@ -7,6 +7,9 @@
 
 /* Writes beside and renames. runs [n], n >= 1: the first figures compare them. */
 int report_write(const char *path, const struct history *runs, size_t n, struct mk_error *err);
+/* The loss alone as a picture (SVG): of one run its training, validation and MTP loss, of several
+ * the training loss of each. Writes beside and renames. */
+int report_picture(const char *path, const struct history *runs, size_t n, struct mk_error *err);
 /* Folder/report.html and the events file for TensorBoard, from what stands in the folder. */
 int report_refresh(const char *folder, struct mk_error *err);
 

@@ -4,6 +4,7 @@ import html.parser
 import json
 import re
 import struct
+import xml.etree.ElementTree
 
 import pytest
 
@@ -156,6 +157,24 @@ def test_runs_are_compared(minke, run, tmp_path):
     assert [line.split()[-1] for line in r.stdout.splitlines()[1:3]] == ["first", "second"]
     page = Page(out.read_text())
     assert page.texts.count("first") >= 4 and page.texts.count("second") >= 4
+
+
+def test_a_picture_stands_alone_in_light_and_dark(minke, run, tmp_path):
+    make_run(tmp_path / "a<b", 60, loss=2.0)
+    for runs in ((run[0],), (run[0], tmp_path / "a<b")):
+        r = minke("report", *runs, "-o", tmp_path / "page.html", "--svg", tmp_path / "loss.svg")
+        assert r.returncode == 0 and r.stderr == ""
+        text = (tmp_path / "loss.svg").read_text()
+        root = xml.etree.ElementTree.fromstring(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "prefers-color-scheme:dark" in text and len(text) < 60000
+        assert not re.search(r"https?:(?!//www.w3.org/2000/svg)|url\(|@import|<script", text)
+        words = "".join(root.itertext())
+        assert all(w in words for w in
+                   (("training", "validation 3.5") if len(runs) == 1 else ("first", "a<b 2")))
+        assert len(root.findall("{*}path[@class='c c0']")) == 2  # the curve and its legend
+        _, top, _, height = (float(x) for x in root.get("viewBox").split())
+        assert all(top < float(t.get("y")) < top + height for t in root.iter("{*}text"))
 
 
 def test_mistakes_are_named(minke, run, tmp_path):
