@@ -202,8 +202,8 @@ int cmd_tasks(int argc, char **argv)
     const struct cli_syntax syntax = {
         "tasks", "[NAME | KIND:FILE] | corpus SPEC...",
         "Lists the tasks: questions whose answers can be checked, for training by\n"
-        "reinforcement and for evaluation. With a name, shows what the task asks and how a\n"
-        "teacher would answer it. minke tasks corpus --help: documents for training.",
+        "reinforcement and for evaluation. With a name, shows what the task asks and how\n"
+        "a teacher would answer it. minke tasks corpus --help: documents for training.",
         0, 1, options};
     struct mk_error err = {0};
     int n_args, rc;
