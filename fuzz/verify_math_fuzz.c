@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     const char *text = (const char *)data, *cut = bytes ? memchr(data, 0, bytes) : NULL;
     size_t n = cut ? (size_t)(cut - text) : bytes, m = cut ? bytes - n - 1 : 0;
-    struct format_rules rules = {bytes & 1, bytes & 2, bytes & 4};
+    struct format_rules rules = {bytes & 1, bytes & 2, bytes & 4, bytes & 8};
     struct math_verdict v;
     struct mk_error err;
     double share;
