@@ -208,6 +208,15 @@ def test_an_adapter_merged_later_is_the_model_of_its_checkpoint(minke, recipe, b
     failed(minke("convert", model, tmp_path / "m", "--adapter", last / "adapter"), "use_dora")
 
 
+def test_a_gguf_takes_adapters_too(minke, recipe, tmp_path):
+    gguf, merged = ROOT / "tests/golden/gguf/llama3.gguf", tmp_path / "merged"
+    ok(minke("train", recipe, "-q", "--set", "model.config=", "--set", f"model.from={gguf}", "--set",
+             "lora.rank=4", "--set", "lora.targets=*", "--set", "train.tokens=1280"))
+    last = tmp_path / "run/checkpoints/step-000010"
+    ok(minke("convert", gguf, merged, "--to", "f32", "--adapter", last / "adapter"))
+    assert weights_of(merged) == weights_of(last)
+
+
 def test_adapters_resume_to_the_byte_on_their_own_base(minke, recipe, base, tmp_path):
     model, options = base
     ok(minke("train", recipe, *options))

@@ -102,7 +102,7 @@ static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t ke
 
 static const char *const names[] = {"llama3", "mistral",   "qwen2-tied", "qwen2-untied",
                                     "qwen3",  "v2-groups", "v2-lite",    "v3",
-                                    "v3-noq", "v3-bf16"};
+                                    "v3-noq", "v3-bf16",   "v3-fp8"};
 enum { N_NAMES = sizeof names / sizeof *names };
 
 static void every_gradient_is_that_of_autograd(void **state)
