@@ -21,7 +21,7 @@ static void plain_write(struct step *s, float *h, const float *out)
 
 const struct residual_kind residual_plain = {"plain", plain_read, plain_write};
 
-/* The stream before the block outlives it; with a whole block so does everything inside. */
+/* The stream before the block outlives it, and what its parts keep. */
 static int begin_saving(struct step *s, int32_t index, const float *h, struct mk_error *err)
 {
     struct block_saved *b = s->keep && s->keep->blocks ? &s->keep->blocks[index] : NULL;
@@ -37,7 +37,7 @@ static int begin_saving(struct step *s, int32_t index, const float *h, struct mk
         memcpy(in, h, n * sizeof *h);
         b->in = in;
     }
-    if (b->whole)
+    if (b->keep != KEEP_INPUT)
         s->saved = b;
     return 0;
 }
@@ -48,28 +48,20 @@ int block_forward(struct step *s, const struct layer *layer, int32_t index, floa
     const struct residual_kind *residual = s->m->residual;
     struct arena_mark mark;
     int32_t d = s->m->arch.d_model;
-    float *x, *x2, *out;
 
     if (begin_saving(s, index, h, err))
         return err->code;
     mark = arena_mark(s->memory);
-    if (step_take(s, &x, d, err) || step_take(s, &out, d, err))
+    residual->read(s, layer->attention_norm, h, s->x);
+    if (layer->attention->forward(s, layer->attention_weights, index, s->x, s->out, err))
         return err->code;
-    residual->read(s, layer->attention_norm, h, x);
-    if (layer->attention->forward(s, layer->attention_weights, index, x, out, err))
+    residual->write(s, h, s->out);
+    if (s->saved && step_copy(s, &s->saved->mid, h, d, d, err))
         return err->code;
-    residual->write(s, h, out);
-    x2 = x;
-    if (s->saved) {
-        s->saved->attention_x = x;
-        if (step_take(s, &x2, d, err) || step_copy(s, &s->saved->mid, h, d, d, err))
-            return err->code;
-        s->saved->ffn_x = x2;
-    }
-    residual->read(s, layer->ffn_norm, h, x2);
-    if (layer->ffn->forward(s, layer->ffn_weights, index, x2, out, err))
+    residual->read(s, layer->ffn_norm, h, s->x);
+    if (layer->ffn->forward(s, layer->ffn_weights, index, s->x, s->out, err))
         return err->code;
-    residual->write(s, h, out);
+    residual->write(s, h, s->out);
     if (!s->saved)
         arena_rewind(s->memory, mark);
     s->saved = NULL;

@@ -19,7 +19,9 @@ int ffn_swiglu(struct step *s, const struct ffn_weights *w, const float *x, floa
 {
     int64_t d = s->m->arch.d_model, f = w->gate.n_out;
     struct matmul_job jobs[2];
+    struct arena_mark mark;
     float *gate, *up, *act; /* [t, f] */
+    int code;
 
     if (step_take(s, &gate, f, err) || step_take(s, &up, f, err))
         return err->code;
@@ -27,14 +29,17 @@ int ffn_swiglu(struct step *s, const struct ffn_weights *w, const float *x, floa
     jobs[1] = (struct matmul_job){&w->up, NULL, x, d, s->n_rows, up, f};
     if (s->c->k->matmul(s->c, jobs, 2, err))
         return err->code;
+    mark = arena_mark(s->memory);
     act = gate;
     if (saved) {
+        *saved = (struct swiglu_saved){gate, up};
         if (step_take(s, &act, f, err))
             return err->code;
-        *saved = (struct swiglu_saved){gate, up, act};
     }
     s->c->k->silu_mul(s->c, act, f, gate, up, f, s->n_rows, (int32_t)f);
-    return step_matmul(s, out, d, act, f, &w->down, err);
+    code = step_matmul(s, out, d, act, f, &w->down, err);
+    arena_rewind(s->memory, mark);
+    return code;
 }
 
 static int dense_load(struct loader *ld, int32_t layer, void **weights, struct mk_error *err)

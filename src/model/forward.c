@@ -32,7 +32,8 @@ int step_begin(struct step *s, struct mk_error *err)
         s->n_rows += s->seqs[i].n_ids;
     }
     s->first_row = first;
-    if (step_take(s, &rope, 2 * n_pairs, err))
+    if (step_take(s, &rope, 2 * n_pairs, err) || step_take(s, &s->x, s->m->arch.d_model, err) ||
+        step_take(s, &s->out, s->m->arch.d_model, err))
         return err->code;
     for (int32_t i = 0; i < s->n_seqs; i++)
         for (int32_t j = 0; j < s->seqs[i].n_ids; j++)

@@ -27,7 +27,7 @@ struct forward_seq {
 /* What a pass keeps, or takes as given. Storage is the caller's; a NULL member is not kept. What
  * the saved blocks point to lies in the pass's memory. */
 struct forward_keep {
-    struct block_saved *blocks; /* [n_layers + n_mtp]; `whole` is set by the caller */
+    struct block_saved *blocks; /* [n_layers + n_mtp]; `keep` is set by the caller */
     struct mtp_saved *mtp;      /* [n_mtp] */
     const float **final_in;     /* [1 + n_mtp] of [t, d_model] before the final norm of the model
                                  * and of each MTP block */

@@ -33,6 +33,9 @@ int mla_load(struct loader *ld, int32_t layer, void **weights, bool absorbed, bo
 /* x -> q [t, h (dn + dr)] rotated, latent [t, kv_lora + dr] = [c normed | kR rotated]. */
 int mla_project(struct step *s, const struct mla_weights *w, const float *x, float **q,
                 float **latent, struct mk_error *err);
+/* All heads' keys and values out of the step's latents: rows [t, h (dn + dr) | h dv]. */
+int mla_rebuild(struct step *s, const struct mla_weights *w, const float *latent, float *rows,
+                struct mk_error *err);
 /* Of rebuilt rows [keys of n_heads heads | values of n_heads heads], and of the latents. */
 struct attend_shape mla_expanded_shape(const struct step *s, int32_t n_heads);
 struct attend_shape mla_absorbed_shape(const struct step *s);

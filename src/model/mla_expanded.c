@@ -44,6 +44,12 @@ static int expand(struct step *s, const struct mla_weights *w, const float *late
     return 0;
 }
 
+int mla_rebuild(struct step *s, const struct mla_weights *w, const float *latent, float *rows,
+                struct mk_error *err)
+{
+    return expand(s, w, latent, s->n_rows, 0, s->m->arch.n_heads, rows, err);
+}
+
 struct attend_shape mla_expanded_shape(const struct step *s, int32_t n_heads)
 {
     const struct arch *a = &s->m->arch;
@@ -80,18 +86,23 @@ static int expanded_forward(struct step *s, const void *weights, int32_t layer, 
     const struct arch *a = &s->m->arch;
     struct attend_shape shape = mla_expanded_shape(s, a->n_heads);
     int64_t n_v = (int64_t)a->n_heads * a->v_head_dim, n_q = (int64_t)a->n_heads * shape.d_k;
+    struct arena_mark mark;
     float *q, *latent, *rows, *heads;
 
-    if (mla_project(s, w, x, &q, &latent, err) || step_take(s, &rows, shape.row_dim, err) ||
-        step_take(s, &heads, n_v, err) || expand(s, w, latent, s->n_rows, 0, a->n_heads, rows, err))
+    if (mla_project(s, w, x, &q, &latent, err) || step_take(s, &heads, n_v, err))
         return err->code;
-    if (s->saved) {
-        s->saved->attention.mla.rows = rows;
+    mark = arena_mark(s->memory);
+    if (step_take(s, &rows, shape.row_dim, err) || mla_rebuild(s, w, latent, rows, err))
+        return err->code;
+    if (s->saved)
         s->saved->attention.mla.heads = heads;
-    }
     step_store(s, layer, rows, shape.row_dim);
     if (step_attend(s, layer, &shape, q, n_q, heads, n_v, err))
         return err->code;
+    if (s->saved && s->saved->keep == KEEP_WHOLE)
+        s->saved->attention.mla.rows = rows;
+    else
+        arena_rewind(s->memory, mark);
     return step_matmul(s, out, a->d_model, heads, n_v, &w->o, err);
 }
 

@@ -138,11 +138,11 @@ static void group_by_expert(const struct arch *a, int64_t n, struct routing *r)
 
 /* Rows of all experts, one expert after the other: [t * used, ..]. */
 struct expert_rows {
-    float *gate, *up, *act; /* f wide; act is gate unless the block is kept */
+    float *gate, *up, *act; /* f wide; act is gate unless gate is kept */
     float *x, *y;           /* d_model wide */
 };
 
-/* The inner rows are kept with a whole block; x and y never are. */
+/* gate and up may be kept; what take_rest takes never is. */
 static int take_inner(struct step *s, struct expert_rows *rows, int64_t n, struct mk_error *err)
 {
     size_t values = (size_t)(n * s->m->arch.d_expert);
@@ -150,13 +150,20 @@ static int take_inner(struct step *s, struct expert_rows *rows, int64_t n, struc
     if (arena_take(s->memory, &rows->gate, values, sizeof(float), err) ||
         arena_take(s->memory, &rows->up, values, sizeof(float), err))
         return err->code;
-    rows->act = rows->gate;
-    if (!s->saved)
-        return 0;
-    if (arena_take(s->memory, &rows->act, values, sizeof(float), err))
-        return err->code;
-    s->saved->ffn.moe.experts = (struct swiglu_saved){rows->gate, rows->up, rows->act};
+    if (s->saved)
+        s->saved->ffn.moe.experts = (struct swiglu_saved){rows->gate, rows->up};
     return 0;
+}
+
+static int take_rest(struct step *s, struct expert_rows *rows, int64_t n, struct mk_error *err)
+{
+    size_t wide = (size_t)(n * s->m->arch.d_model), inner = (size_t)(n * s->m->arch.d_expert);
+
+    if (arena_take(s->memory, &rows->x, wide, sizeof *rows->x, err) ||
+        arena_take(s->memory, &rows->y, wide, sizeof *rows->y, err))
+        return err->code;
+    rows->act = rows->gate;
+    return s->saved ? arena_take(s->memory, &rows->act, inner, sizeof *rows->act, err) : 0;
 }
 
 /* rows->x -> rows->y. */
@@ -232,8 +239,7 @@ static int moe_forward(struct step *s, const void *weights, int32_t layer, const
         shared_forward(s, w, x, out, err))
         return err->code;
     mark = arena_mark(s->memory);
-    if (arena_take(s->memory, &rows.x, (size_t)(n * d), sizeof *rows.x, err) ||
-        arena_take(s->memory, &rows.y, (size_t)(n * d), sizeof *rows.y, err))
+    if (take_rest(s, &rows, n, err))
         return err->code;
     keep_routing(s, layer, &r);
     group_by_expert(a, n, &r);

@@ -1,8 +1,10 @@
 /* saved.h: what the forward pass leaves for the backward pass.
  *
- * A block's parts record where their intermediate values lie in the step's arena. A block that is
- * `whole` keeps them all; of any other the input alone is kept, and running it once more gives the
- * same bits (activation recompute, V3 report, section 3.2.3). Nothing here exists while serving. */
+ * A block's parts record where their intermediate values lie in the step's arena. What is cheap is
+ * never kept but computed again, as V3 does (V3 report, section 3.2.3): the normed inputs of both
+ * parts and the products of SwiGLU. A lean block has MLA's rebuilt keys and values computed again
+ * too; of a block that keeps its input alone everything is. The bits are the same whatever is kept.
+ * Nothing here exists while serving. */
 #ifndef MK_MODEL_SAVED_H
 #define MK_MODEL_SAVED_H
 
@@ -16,18 +18,20 @@ struct gqa_saved {
     const float *heads;         /* [t, h d] */
 };
 
+enum block_keep { KEEP_INPUT, KEEP_LEAN, KEEP_WHOLE };
+
 struct mla_saved {
     const float *q_latent_in, *q_latent; /* [t, q_lora] before and after the norm; NULL without */
     const float *latent_in, *latent;     /* [t, kv + dr] as projected; normed | rotated */
     const float *q;                      /* [t, h (dn + dr)] rotated */
-    const float *rows;                   /* expanded: [t, h (dn + dr) + h dv]; else NULL */
+    const float *rows;                   /* expanded, whole: [t, h (dn + dr) + h dv]; else NULL */
     const float *wide, *u;               /* absorbed: [t, h, kv + dr], [t, h, kv]; else NULL */
     const float *heads;                  /* [t, h dv] */
 };
 
 /* n rows of one network, or of all experts one after the other. */
 struct swiglu_saved {
-    const float *gate, *up, *act; /* [n, f]; act = silu(gate) * up */
+    const float *gate, *up; /* [n, f] */
 };
 
 /* Which rows go to which expert. */
@@ -46,11 +50,10 @@ struct moe_saved {
 };
 
 struct block_saved {
-    bool whole;      /* keep everything below; set by the caller */
-    const float *in; /* [t, d_model] residual stream before the block */
-    /* Of a whole block: */
-    const float *attention_x, *ffn_x; /* [t, d_model] normed */
-    const float *mid;                 /* [t, d_model] residual stream between the two parts */
+    enum block_keep keep; /* set by the caller */
+    const float *in;      /* [t, d_model] residual stream before the block */
+    /* Unless that is all: */
+    const float *mid; /* [t, d_model] residual stream between the two parts */
     union {
         struct gqa_saved gqa;
         struct mla_saved mla;

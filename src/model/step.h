@@ -16,11 +16,12 @@ struct step {
     const int64_t *first_row;  /* [n_seqs] */
     const float *rope;         /* [t, n_pairs, 2] */
     struct forward_keep *keep; /* or NULL */
-    struct block_saved *saved; /* of the block being computed when it is kept whole, else NULL */
+    struct block_saved *saved; /* of the block being computed when its inside is kept, else NULL */
+    float *x, *out;            /* [t, d_model] of the block being computed: normed, and its parts' */
 };
 
 /* Where each sequence's rows begin, and the angles of every row: fills n_rows, first_row and rope
- * of a step whose other members are set. */
+ * of a step whose other members are set, and takes x and out. */
 int step_begin(struct step *s, struct mk_error *err);
 /* Embedding, blocks and final norm: h [t, d_model]. */
 int step_trunk(struct step *s, float *h, struct mk_error *err);
@@ -29,7 +30,7 @@ int step_mtp(struct step *s, int32_t index, const float *hidden, float *h, struc
 
 /* [t, n] floats of this block's lifetime. */
 int step_take(struct step *s, float **x, int64_t n, struct mk_error *err);
-/* A copy of x [t, n], x_stride apart, while a whole block is kept; else *copy is NULL. */
+/* A copy of x [t, n], x_stride apart, while a block's inside is kept; else *copy is NULL. */
 int step_copy(struct step *s, const float **copy, const float *x, int64_t x_stride, int64_t n,
               struct mk_error *err);
 /* One product of all rows with one matrix. */

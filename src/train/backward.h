@@ -52,14 +52,14 @@ int norm_backward(struct backward *b, struct param *p, float *dx, int64_t dx_str
 /* dh [t, d_model] of the block's output -> of its input, in place. */
 int block_backward(struct backward *b, int32_t index, const struct block_saved *saved, float *dh,
                    struct mk_error *err);
-/* dout [t, d_model] -> dx [t, d_model], written. */
-int gqa_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+/* x [t, d_model] normed in, dout [t, d_model] -> dx [t, d_model], written. */
+int gqa_backward(struct backward *b, int32_t layer, const struct block_saved *saved, const float *x,
                  const float *dout, float *dx, struct mk_error *err);
-int mla_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+int mla_backward(struct backward *b, int32_t layer, const struct block_saved *saved, const float *x,
                  const float *dout, float *dx, struct mk_error *err);
 int dense_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
-                   const float *dout, float *dx, struct mk_error *err);
-int moe_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+                   const float *x, const float *dout, float *dx, struct mk_error *err);
+int moe_backward(struct backward *b, int32_t layer, const struct block_saved *saved, const float *x,
                  const float *dout, float *dx, struct mk_error *err);
 /* One SwiGLU network on all rows; `gate` is the first of its three roles. */
 int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, const float *x,

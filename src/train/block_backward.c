@@ -3,6 +3,15 @@
 
 #include "train/backward.h"
 
+/* A part's input once more, as residual_plain read it. */
+static void norm_again(struct backward *b, const struct param *gain, const float *h, float *x)
+{
+    const struct arch *a = &b->s->m->arch;
+
+    b->s->c->k->rmsnorm(b->s->c, x, a->d_model, h, a->d_model, gain->w, b->s->n_rows, a->d_model,
+                        a->rms_norm_eps);
+}
+
 int block_backward(struct backward *b, int32_t index, const struct block_saved *saved, float *dh,
                    struct mk_error *err)
 {
@@ -12,17 +21,19 @@ int block_backward(struct backward *b, int32_t index, const struct block_saved *
     struct param *attention_norm = params_get(b->p, W_ATTN_NORM, index, 0);
     int32_t d = a->d_model;
     int64_t n = b->s->n_rows;
-    float *dx;
+    float *x, *dx;
 
-    if (step_take(b->s, &dx, d, err))
+    if (step_take(b->s, &dx, d, err) || step_take(b->s, &x, d, err))
         return err->code;
-    if (arch_layer_is_moe(a, index) ? moe_backward(b, index, saved, dh, dx, err)
-                                    : dense_backward(b, index, saved, dh, dx, err))
+    norm_again(b, ffn_norm, saved->mid, x);
+    if (arch_layer_is_moe(a, index) ? moe_backward(b, index, saved, x, dh, dx, err)
+                                    : dense_backward(b, index, saved, x, dh, dx, err))
         return err->code;
     if (norm_backward(b, ffn_norm, dh, d, dx, d, saved->mid, d, n, d, a->rms_norm_eps, err))
         return err->code;
-    if (a->attention == ARCH_MLA ? mla_backward(b, index, saved, dh, dx, err)
-                                 : gqa_backward(b, index, saved, dh, dx, err))
+    norm_again(b, attention_norm, saved->in, x);
+    if (a->attention == ARCH_MLA ? mla_backward(b, index, saved, x, dh, dx, err)
+                                 : gqa_backward(b, index, saved, x, dh, dx, err))
         return err->code;
     if (norm_backward(b, attention_norm, dh, d, dx, d, saved->in, d, n, d, a->rms_norm_eps, err))
         return err->code;

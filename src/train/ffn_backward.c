@@ -11,16 +11,17 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
     struct param *w_up = params_get(b->p, gate + 1, layer, 0);
     struct param *w_down = params_get(b->p, gate + 2, layer, 0);
     int64_t d = s->m->arch.d_model, f = w_gate->shape[0], n = s->n_rows;
-    float *dgate, *dup; /* [t, f] */
+    float *act, *dgate, *dup; /* [t, f] */
     struct linear down, first, second;
 
-    if (step_take(s, &dgate, f, err) || step_take(s, &dup, f, err))
+    if (step_take(s, &act, f, err) || step_take(s, &dgate, f, err) || step_take(s, &dup, f, err))
         return err->code;
+    s->c->k->silu_mul(s->c, act, f, saved->gate, saved->up, f, n, (int32_t)f);
     down = (struct linear){.p = w_down,
                            .n_rows = n,
                            .dy = dout,
                            .dy_stride = d,
-                           .x = saved->act,
+                           .x = act,
                            .x_stride = f,
                            .dx = dup,
                            .dx_stride = f};
@@ -52,7 +53,7 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
 }
 
 int dense_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
-                   const float *dout, float *dx, struct mk_error *err)
+                   const float *x, const float *dout, float *dx, struct mk_error *err)
 {
-    return swiglu_backward(b, W_GATE, layer, saved->ffn_x, &saved->ffn.dense, dout, dx, err);
+    return swiglu_backward(b, W_GATE, layer, x, &saved->ffn.dense, dout, dx, err);
 }

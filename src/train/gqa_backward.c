@@ -74,7 +74,7 @@ static int projections(struct backward *b, int32_t layer, const float *x, const 
     return linear_backward(b, &v, 1, err);
 }
 
-int gqa_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+int gqa_backward(struct backward *b, int32_t layer, const struct block_saved *saved, const float *x,
                  const float *dout, float *dx, struct mk_error *err)
 {
     struct step *s = b->s;
@@ -105,7 +105,7 @@ int gqa_backward(struct backward *b, int32_t layer, const struct block_saved *sa
     s->c->k->rope(s->c, dq, n_q, s->n_rows, a->n_heads, d, d, b->rope_back, pairs);
     s->c->k->rope(s->c, drow, n_row, s->n_rows, a->n_kv_heads, d, d, b->rope_back, pairs);
     if (before_norms(b, layer, g, dq, drow, err) ||
-        projections(b, layer, saved->attention_x, dq, drow, dx, err))
+        projections(b, layer, x, dq, drow, dx, err))
         return err->code;
     arena_rewind(s->memory, mark);
     return 0;

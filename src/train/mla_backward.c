@@ -52,6 +52,21 @@ static void gather_rows(const struct step *s, const struct dims *n, const float 
     }
 }
 
+/* Of a lean block: keys and values as the forward pass had them. */
+static int rebuild(struct backward *b, int32_t layer, const struct mla_saved *saved,
+                   const float **rows, struct mk_error *err)
+{
+    const struct model *m = b->s->m;
+    int32_t n_layers = m->arch.n_layers;
+    const struct layer *l = layer < n_layers ? &m->layers[layer] : &m->mtp[layer - n_layers].layer;
+    float *again;
+
+    if (step_take(b->s, &again, mla_expanded_shape(b->s, m->arch.n_heads).row_dim, err))
+        return err->code;
+    *rows = again;
+    return mla_rebuild(b->s, l->attention_weights, saved->latent, again, err);
+}
+
 static int expanded(struct backward *b, int32_t layer, const struct mla_saved *saved,
                     const float *dheads, float *dq, float *dlatent, struct mk_error *err)
 {
@@ -59,11 +74,13 @@ static int expanded(struct backward *b, int32_t layer, const struct mla_saved *s
     struct dims n = dims_of(&s->m->arch);
     struct attend_shape shape = mla_expanded_shape(s, n.h);
     int64_t n_up = (int64_t)n.h * (n.dn + n.dv);
+    const float *rows = saved->rows;
     float *drows, *dup;
     struct linear up;
 
-    if (step_take(s, &drows, shape.row_dim, err) || step_take(s, &dup, n_up, err) ||
-        attention_backward(b, &shape, saved->q, saved->rows, saved->heads, dheads, dq, drows, err))
+    if ((!rows && rebuild(b, layer, saved, &rows, err)) ||
+        step_take(s, &drows, shape.row_dim, err) || step_take(s, &dup, n_up, err) ||
+        attention_backward(b, &shape, saved->q, rows, saved->heads, dheads, dq, drows, err))
         return err->code;
     gather_rows(s, &n, drows, dup, dlatent);
     up = (struct linear){.p = params_get(b->p, W_KV_B, layer, 0),
@@ -179,17 +196,16 @@ static int absorbed(struct backward *b, int32_t layer, const struct mla_saved *s
 
 /* ---- Projections ---------------------------------------------------------------------------- */
 
-static int query_projections(struct backward *b, int32_t layer, const struct block_saved *saved,
-                             const float *dq, float *dx, struct mk_error *err)
+static int query_projections(struct backward *b, int32_t layer, const struct mla_saved *m,
+                             const float *x, const float *dq, float *dx, struct mk_error *err)
 {
     struct step *s = b->s;
-    const struct mla_saved *m = &saved->attention.mla;
     int64_t d = s->m->arch.d_model, ql = s->m->arch.q_lora_rank, n_q = dims_of(&s->m->arch).n_q;
     struct linear direct = {.p = params_get(b->p, ql ? W_Q_B : W_Q, layer, 0),
                             .n_rows = s->n_rows,
                             .dy = dq,
                             .dy_stride = n_q,
-                            .x = saved->attention_x,
+                            .x = x,
                             .x_stride = d,
                             .dx = dx,
                             .dx_stride = d};
@@ -215,8 +231,8 @@ static int query_projections(struct backward *b, int32_t layer, const struct blo
 }
 
 /* dlatent [t, kv + dr] of the normed and rotated latent -> added to dx. */
-static int latent_projection(struct backward *b, int32_t layer, const struct block_saved *saved,
-                             const float *dlatent, float *dx, struct mk_error *err)
+static int latent_projection(struct backward *b, int32_t layer, const struct mla_saved *m,
+                             const float *x, const float *dlatent, float *dx, struct mk_error *err)
 {
     struct step *s = b->s;
     struct dims n = dims_of(&s->m->arch);
@@ -232,14 +248,14 @@ static int latent_projection(struct backward *b, int32_t layer, const struct blo
                (size_t)n.dr * sizeof *draw);
     }
     if (norm_backward(b, params_get(b->p, W_KV_A_NORM, layer, 0), draw, n.n_latent, dlatent,
-                      n.n_latent, saved->attention.mla.latent_in, n.n_latent, s->n_rows, n.kv,
+                      n.n_latent, m->latent_in, n.n_latent, s->n_rows, n.kv,
                       MLA_NORM_EPS, err))
         return err->code;
     kv_a = (struct linear){.p = params_get(b->p, W_KV_A, layer, 0),
                            .n_rows = s->n_rows,
                            .dy = draw,
                            .dy_stride = n.n_latent,
-                           .x = saved->attention_x,
+                           .x = x,
                            .x_stride = d,
                            .dx = dx,
                            .dx_stride = d,
@@ -247,7 +263,7 @@ static int latent_projection(struct backward *b, int32_t layer, const struct blo
     return linear_backward(b, &kv_a, 1, err);
 }
 
-int mla_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+int mla_backward(struct backward *b, int32_t layer, const struct block_saved *saved, const float *x,
                  const float *dout, float *dx, struct mk_error *err)
 {
     struct step *s = b->s;
@@ -271,13 +287,13 @@ int mla_backward(struct backward *b, int32_t layer, const struct block_saved *sa
                         .dx = dheads,
                         .dx_stride = n.n_v};
     if (linear_backward(b, &o, 1, err) ||
-        (m->rows ? expanded(b, layer, m, dheads, dq, dlatent, err)
-                 : absorbed(b, layer, m, dheads, dq, dlatent, err)))
+        (m->wide ? absorbed(b, layer, m, dheads, dq, dlatent, err)
+                 : expanded(b, layer, m, dheads, dq, dlatent, err)))
         return err->code;
     s->c->k->rope(s->c, dq + n.dn, n.n_q, s->n_rows, n.h, n.dn + n.dr, n.dr, b->rope_back, pairs);
     s->c->k->rope(s->c, dlatent + n.kv, n.n_latent, s->n_rows, 1, n.dr, n.dr, b->rope_back, pairs);
-    if (query_projections(b, layer, saved, dq, dx, err) ||
-        latent_projection(b, layer, saved, dlatent, dx, err))
+    if (query_projections(b, layer, m, x, dq, dx, err) ||
+        latent_projection(b, layer, m, x, dlatent, dx, err))
         return err->code;
     arena_rewind(s->memory, mark);
     return 0;

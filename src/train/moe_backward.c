@@ -16,8 +16,7 @@ struct gathered {
     int64_t *choice;     /* [n] index into [t, used] */
     const float *weight; /* [t, used] */
     const bool *dropped; /* [t, used] or NULL */
-    const float *act;    /* [n, f] */
-    float *weighted;     /* [n, f] weight * act */
+    float *act;          /* [n, f] in: SwiGLU's product; out: weight * it */
     float *dact;         /* [n, f] in: unweighted; out: weighted */
     float *dweight;      /* [t, used] */
 };
@@ -45,14 +44,13 @@ static void weigh_task(void *context, int64_t task, int worker)
 
     (void)worker;
     for (int64_t i = task * ROWS_A_TASK; i < end; i++) {
-        const float *act = g->act + i * g->f;
-        float *dact = g->dact + i * g->f, *weighted = g->weighted + i * g->f;
+        float *act = g->act + i * g->f, *dact = g->dact + i * g->f;
         float weight = g->weight[g->choice[i]];
 
         g->dweight[g->choice[i]] =
             g->dropped && g->dropped[g->choice[i]] ? 0 : dot(act, dact, g->f);
         for (int64_t j = 0; j < g->f; j++) {
-            weighted[j] = weight * act[j];
+            act[j] *= weight;
             dact[j] *= weight;
         }
     }
@@ -68,11 +66,10 @@ static int gather(struct backward *b, const struct moe_saved *saved, struct gath
     *g = (struct gathered){.n = (int64_t)n,
                            .f = a->d_expert,
                            .weight = saved->routing.weight,
-                           .dropped = saved->routing.dropped,
-                           .act = saved->experts.act};
+                           .dropped = saved->routing.dropped};
     if (arena_take(s->memory, &g->token, n, sizeof *g->token, err) ||
         arena_take(s->memory, &g->choice, n, sizeof *g->choice, err) ||
-        arena_take(s->memory, &g->weighted, values, sizeof *g->weighted, err) ||
+        arena_take(s->memory, &g->act, values, sizeof *g->act, err) ||
         arena_take(s->memory, &g->dact, values, sizeof *g->dact, err) ||
         arena_take(s->memory, &g->dweight, n, sizeof *g->dweight, err))
         return err->code;
@@ -80,6 +77,8 @@ static int gather(struct backward *b, const struct moe_saved *saved, struct gath
         g->token[saved->routing.row[i]] = (int32_t)(i / (size_t)a->n_experts_used);
         g->choice[saved->routing.row[i]] = (int64_t)i;
     }
+    s->c->k->silu_mul(s->c, g->act, g->f, saved->experts.gate, saved->experts.up, g->f, g->n,
+                      a->d_expert);
     return 0;
 }
 
@@ -118,24 +117,23 @@ static int experts(struct backward *b, int32_t layer, const struct moe_saved *sa
 }
 
 /* Through the experts: dx_rows [n, d_model] gathered, and g->dweight. */
-static int experts_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
-                            struct gathered *g, const float *dout, float *dx_rows,
+static int experts_backward(struct backward *b, int32_t layer, const struct moe_saved *moe,
+                            struct gathered *g, const float *x, const float *dout, float *dx_rows,
                             struct mk_error *err)
 {
     struct step *s = b->s;
-    const struct moe_saved *moe = &saved->ffn.moe;
     int64_t d = s->m->arch.d_model, f = g->f;
     struct linear into_act = {
         .dy = dout, .dy_stride = d, .dy_rows = g->token, .dx = g->dact, .dx_stride = f};
     struct linear down = {
-        .dy = dout, .dy_stride = d, .dy_rows = g->token, .x = g->weighted, .x_stride = f};
+        .dy = dout, .dy_stride = d, .dy_rows = g->token, .x = g->act, .x_stride = f};
     struct linear in = {.dy_stride = f,
-                        .x = saved->ffn_x,
+                        .x = x,
                         .x_stride = d,
                         .x_rows = g->token,
                         .dx = dx_rows,
                         .dx_stride = d};
-    float *dup = g->weighted; /* not needed any more by then */
+    float *dup = g->act; /* not needed any more by then */
 
     if (experts(b, layer, moe, W_EXPERT_DOWN, &into_act, err))
         return err->code;
@@ -160,7 +158,7 @@ static void count(struct backward *b, int32_t layer, const struct routing *r, in
         b->dropped[layer] += r->dropped[i];
 }
 
-int moe_backward(struct backward *b, int32_t layer, const struct block_saved *saved,
+int moe_backward(struct backward *b, int32_t layer, const struct block_saved *saved, const float *x,
                  const float *dout, float *dx, struct mk_error *err)
 {
     struct step *s = b->s;
@@ -175,11 +173,11 @@ int moe_backward(struct backward *b, int32_t layer, const struct block_saved *sa
     count(b, layer, &moe->routing, s->n_rows * a->n_experts_used);
     if (gather(b, moe, &g, err) || step_take(s, &dx_rows, d * a->n_experts_used, err) ||
         step_take(s, &dlogits, a->n_experts, err) || step_take(s, &ones, a->n_experts_used, err) ||
-        experts_backward(b, layer, saved, &g, dout, dx_rows, err))
+        experts_backward(b, layer, moe, &g, x, dout, dx_rows, err))
         return err->code;
     if (!a->n_shared_experts)
         memset(dx, 0, (size_t)(s->n_rows * d) * sizeof *dx);
-    else if (swiglu_backward(b, W_SHARED_GATE, layer, saved->ffn_x, &moe->shared, dout, dx, err))
+    else if (swiglu_backward(b, W_SHARED_GATE, layer, x, &moe->shared, dout, dx, err))
         return err->code;
     for (int64_t i = 0; i < g.n; i++)
         ones[i] = 1;
@@ -191,7 +189,7 @@ int moe_backward(struct backward *b, int32_t layer, const struct block_saved *sa
                              .n_rows = s->n_rows,
                              .dy = dlogits,
                              .dy_stride = a->n_experts,
-                             .x = saved->ffn_x,
+                             .x = x,
                              .x_stride = d,
                              .dx = dx,
                              .dx_stride = d,

@@ -88,24 +88,6 @@ static int extend(struct trainer *t, int64_t n_rows, int32_t longest, const stru
     return 0;
 }
 
-/* The blocks that are kept whole, as pass.c chooses them; *all: every one is. */
-static uint64_t kept_bytes(const struct trainer *t, int64_t n_rows, bool *all)
-{
-    uint64_t sum = 0;
-
-    *all = true;
-    for (int32_t l = t->params->arch.n_layers + t->params->arch.n_mtp - 1; l >= 0; l--) {
-        uint64_t bytes = pass_block_bytes(&t->model, l, n_rows);
-
-        if (bytes > t->o.keep_bytes - sum) {
-            *all = false;
-            break;
-        }
-        sum += bytes;
-    }
-    return sum;
-}
-
 static int64_t largest_pass(const struct trainer *t, int32_t longest, int64_t n_seqs)
 {
     int64_t n_rows = t->o.pass_tokens > longest ? t->o.pass_tokens : longest;
@@ -123,7 +105,7 @@ static int measure_pass(struct trainer *t, int32_t longest, int64_t n_batch, int
     uint64_t kept, alone;
     bool all;
 
-    kept = kept_bytes(t, n_rows, &all);
+    kept = pass_keep(&t->model, n_rows, t->o.keep_bytes, NULL, &all);
     o.keep_bytes = all ? UINT64_MAX / 2 : 0;
     if (extend(t, n_rows, longest, &o, bytes, err))
         return err->code;

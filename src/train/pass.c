@@ -98,37 +98,69 @@ static int place_begin(struct pass *ps, struct place *pl, const struct train_seq
 
 /* ---- Forward -------------------------------------------------------------------------------- */
 
-uint64_t pass_block_bytes(const struct model *m, int32_t layer, int64_t n_rows)
+/* Values that a token leaves in a lean block, and what more there is in a whole one. */
+static void block_values(const struct model *m, int32_t layer, uint64_t *lean, uint64_t *more)
 {
     const struct arch *a = &m->arch;
-    uint64_t d = (uint64_t)a->d_model, h = (uint64_t)a->n_heads, n = 6 * d;
+    uint64_t h = (uint64_t)a->n_heads, n = 2 * (uint64_t)a->d_model;
 
+    *more = 0;
     if (a->attention == ARCH_MLA) {
         uint64_t d_k = (uint64_t)a->qk_nope_dim + (uint64_t)a->qk_rope_dim;
         uint64_t latent = (uint64_t)a->kv_lora_rank + (uint64_t)a->qk_rope_dim;
-        bool absorbed = attention_kind_for(a, &m->options) == &attention_mla_absorbed;
 
         n += h * d_k + 2 * latent + 2 * (uint64_t)a->q_lora_rank + h * (uint64_t)a->v_head_dim;
-        n += absorbed ? h * (latent + (uint64_t)a->kv_lora_rank)
-                      : h * (d_k + (uint64_t)a->v_head_dim);
+        if (attention_kind_for(a, &m->options) == &attention_mla_absorbed)
+            n += h * (latent + (uint64_t)a->kv_lora_rank);
+        else
+            *more = h * (d_k + (uint64_t)a->v_head_dim);
     } else {
         n += (a->qk_norm ? 2u : 1u) * (uint64_t)a->head_dim * (h + 2 * (uint64_t)a->n_kv_heads) +
              h * (uint64_t)a->head_dim;
     }
     if (arch_layer_is_moe(a, layer))
-        n += 3 * (uint64_t)(a->n_experts_used + a->n_shared_experts) * (uint64_t)a->d_expert +
+        n += 2 * (uint64_t)(a->n_experts_used + a->n_shared_experts) * (uint64_t)a->d_expert +
              (uint64_t)a->n_experts + 3 * (uint64_t)a->n_experts_used;
     else
-        n += 3 * (uint64_t)a->d_ff;
-    return n * (uint64_t)n_rows * sizeof(float);
+        n += 2 * (uint64_t)a->d_ff;
+    *lean = n;
 }
 
-/* The last blocks are kept: backward begins with them. */
+uint64_t pass_keep(const struct model *m, int64_t n_rows, uint64_t room, enum block_keep *keep,
+                   bool *all)
+{
+    int32_t layers = m->arch.n_layers + m->n_mtp, first_lean = layers;
+    uint64_t token = (uint64_t)n_rows * sizeof(float), lean, more, used = 0;
+
+    for (int32_t l = 0; keep && l < layers; l++)
+        keep[l] = KEEP_INPUT;
+    for (int32_t l = layers - 1; l >= 0; l--) {
+        block_values(m, l, &lean, &more);
+        if (lean * token > room - used)
+            break;
+        used += lean * token;
+        first_lean = l;
+    }
+    *all = first_lean == 0;
+    for (int32_t l = layers - 1; l >= first_lean; l--) {
+        bool whole;
+
+        block_values(m, l, &lean, &more);
+        whole = more * token <= room - used;
+        used += whole ? more * token : 0;
+        *all = *all && whole;
+        if (keep)
+            keep[l] = whole ? KEEP_WHOLE : KEEP_LEAN;
+    }
+    return used;
+}
+
 static int take_keep(struct pass *ps, int64_t n_rows, struct mk_error *err)
 {
     int32_t layers = ps->m->arch.n_layers + ps->p->arch.n_mtp;
-    uint64_t room = ps->o->keep_bytes;
     struct block_saved *blocks;
+    enum block_keep *keep;
+    bool all;
 
     ps->keep = (struct forward_keep){.layer_rows = n_rows,
                                      .experts = ps->o->experts,
@@ -139,17 +171,13 @@ static int take_keep(struct pass *ps, int64_t n_rows, struct mk_error *err)
     if (arena_take(ps->memory, &blocks, (size_t)layers, sizeof *blocks, err) ||
         arena_take(ps->memory, &ps->keep.final_in, (size_t)ps->n_places, sizeof *ps->keep.final_in,
                    err) ||
-        arena_take(ps->memory, &ps->keep.mtp, (size_t)ps->n_places, sizeof *ps->keep.mtp, err))
+        arena_take(ps->memory, &ps->keep.mtp, (size_t)ps->n_places, sizeof *ps->keep.mtp, err) ||
+        arena_take(ps->memory, &keep, (size_t)layers, sizeof *keep, err))
         return err->code;
     memset(blocks, 0, (size_t)layers * sizeof *blocks);
-    for (int32_t l = layers - 1; l >= 0; l--) {
-        uint64_t bytes = pass_block_bytes(ps->m, l, n_rows);
-
-        if (bytes > room)
-            break;
-        room -= bytes;
-        blocks[l].whole = true;
-    }
+    pass_keep(ps->m, n_rows, ps->o->keep_bytes, keep, &all);
+    for (int32_t l = 0; l < layers; l++)
+        blocks[l].keep = keep[l];
     ps->keep.blocks = blocks;
     return 0;
 }
@@ -258,14 +286,14 @@ static int one_block(struct pass *ps, const struct layer *layer, int32_t index, 
     int32_t d = ps->m->arch.d_model;
     float *h;
 
-    if (!saved->whole) {
+    if (saved->keep == KEEP_INPUT) {
         if (step_take(s, &h, d, err))
             return err->code;
         memcpy(h, saved->in, (size_t)s->n_rows * (size_t)d * sizeof *h);
-        saved->whole = true;
+        saved->keep = KEEP_WHOLE;
         if (block_forward(s, layer, index, h, err))
             return err->code;
-        saved->whole = false;
+        saved->keep = KEEP_INPUT;
     }
     if (block_backward(&ps->back, index, saved, dh, err))
         return err->code;

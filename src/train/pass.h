@@ -31,8 +31,8 @@ struct pass_options {
     double scale;
     double mtp_weight; /* lambda of the MTP losses, divided by their number (V3 report, eq. 25) */
     struct balance_options balance;
-    /* Of intermediate values kept from the forward pass; blocks beyond it are computed again in
-     * the backward pass. 0: all are computed again. */
+    /* Of intermediate values kept from the forward pass, see pass_keep; the rest is computed again
+     * in the backward pass. 0: all of it. */
     uint64_t keep_bytes;
     bool forward_only; /* losses alone */
     bool trunk_only;   /* MTP blocks are left alone */
@@ -63,7 +63,10 @@ int pass_run(const struct model *m, struct params *p, struct compute *c, struct 
              const struct train_seq *seqs, int32_t n_seqs, const struct pass_options *o,
              struct pass_result *r, struct mk_error *err);
 
-/* Bytes that a kept block of this layer takes for n_rows tokens. */
-uint64_t pass_block_bytes(const struct model *m, int32_t layer, int64_t n_rows);
+/* How much of each block is kept of a pass of n_rows within `room` bytes, and the bytes that are:
+ * first as many lean blocks as fit, from the last one, with which backward begins; what is left
+ * makes them whole. keep [n_layers + n_mtp] or NULL; *all: every block is whole. */
+uint64_t pass_keep(const struct model *m, int64_t n_rows, uint64_t room, enum block_keep *keep,
+                   bool *all);
 
 #endif

@@ -234,6 +234,45 @@ static void gradients_are_the_same_bits_however_a_step_is_cut(void **state)
     check_bits("qwen3", false, MK_MLA_AUTO);
 }
 
+/* From everything to nothing but the inputs: less memory, the same bits. */
+static void memory_decides_what_is_kept_and_changes_no_bit(void **state)
+{
+    uint64_t whole, most = UINT64_MAX;
+    int64_t n_rows = 0;
+    int32_t seen[3] = {0};
+    enum block_keep keep[8];
+    struct fixture f, g;
+    struct batch b;
+    bool all;
+
+    (void)state;
+    open_model(&f, "v3", true, MK_MLA_EXPANDED, 1);
+    open_model(&g, "v3", true, MK_MLA_EXPANDED, 1);
+    make_batch(&b, f.params.arch.n_vocab);
+    for (int s = 0; s < N_SEQS; s++)
+        n_rows += b.seqs[s].n_ids;
+    whole = pass_keep(&f.model, n_rows, UINT64_MAX / 2, keep, &all);
+    assert_true(all && keep[0] == KEEP_WHOLE);
+    accumulate(&f, &b, N_SEQS, whole);
+    for (int i = 4; i >= 0; i--) {
+        uint64_t room = whole * (uint64_t)i / 4;
+
+        assert_true(pass_keep(&g.model, n_rows, room, keep, &all) <= room);
+        assert_int_equal(all, i == 4);
+        for (int l = 0; l < 4; l++)
+            seen[keep[l]]++;
+        arena_release(&g.memory);
+        accumulate(&g, &b, N_SEQS, room);
+        assert_same(&f.params, &g.params, "other memory");
+        assert_true(arena_most(&g.memory) <= most);
+        most = arena_most(&g.memory);
+    }
+    assert_true(seen[KEEP_INPUT] > 4 && seen[KEEP_LEAN] > 1 && seen[KEEP_WHOLE] > 4);
+    assert_true(most + whole / 2 < arena_most(&f.memory));
+    close_model(&f);
+    close_model(&g);
+}
+
 /* ---- Promises of the interface --------------------------------------------------------------- */
 
 static void losses_of_a_forward_pass_are_those_of_training(void **state)
@@ -387,6 +426,7 @@ int main(void)
         cmocka_unit_test(balance_losses_are_those_of_the_reports),
         cmocka_unit_test(dropped_choices_give_and_get_no_gradient),
         cmocka_unit_test(gradients_are_the_same_bits_however_a_step_is_cut),
+        cmocka_unit_test(memory_decides_what_is_kept_and_changes_no_bit),
         cmocka_unit_test(losses_of_a_forward_pass_are_those_of_training),
         cmocka_unit_test(frozen_weights_have_no_gradient_and_change_no_other),
         cmocka_unit_test(experts_can_be_replayed),
