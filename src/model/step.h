@@ -16,8 +16,8 @@ struct step {
     const int64_t *first_row;  /* [n_seqs] */
     const float *rope;         /* [t, n_pairs, 2] */
     struct forward_keep *keep; /* or NULL */
-    struct block_saved *saved; /* of the block being computed when its inside is kept, else NULL */
-    float *x, *out;            /* [t, d_model] of the block being computed: normed, and its parts' */
+    struct block_saved *saved; /* of the block being computed when its inside is kept */
+    float *x, *out; /* [t, d_model] of the block being computed: its parts' inputs and outputs */
 };
 
 /* Where each sequence's rows begin, and the angles of every row: fills n_rows, first_row and rope
