@@ -63,14 +63,14 @@ bool verify_math_equal(struct text_span gold, struct text_span answer)
 {
     char letter;
 
-    if (gold.at && answer.at && gold.n <= MATH_MAX_BYTES && answer.n <= MATH_MAX_BYTES) {
-        gold = unwrap(gold);
-        answer = unwrap(answer);
-    }
-    if (!gold.at || !answer.at || !gold.n || !answer.n)
+    if (!gold.n || !answer.n)
         return false;
     if (gold.n == answer.n && !memcmp(gold.at, answer.at, gold.n))
         return true;
+    if (gold.n <= MATH_MAX_BYTES && answer.n <= MATH_MAX_BYTES) {
+        gold = unwrap(gold);
+        answer = unwrap(answer);
+    }
     letter = math_choice_letter(gold, true);
     if (letter && letter == math_choice_letter(answer, false))
         return true;

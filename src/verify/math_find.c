@@ -35,7 +35,7 @@ static struct text_span trim(struct text_span s)
         s.n--;
     }
     while (s.n && (is_blank(s.at[s.n - 1]) || strchr("*.,;", s.at[s.n - 1])) &&
-           !(s.n > 1 && s.at[s.n - 2] == '\\'))
+           !(s.n > 1 && (s.at[s.n - 2] == '\\' || (s.at[s.n - 1] == '.' && s.at[s.n - 2] == '.'))))
         s.n--;
     return s.n ? s : (struct text_span){0};
 }
@@ -102,7 +102,7 @@ static struct text_span find_hashes(const char *text, size_t n)
     return (struct text_span){0};
 }
 
-/* The end of a sentence: a line's end, or a full stop before a blank, outside $...$. */
+/* The end of a sentence: a line's end, or a full stop before a blank. */
 static const char *sentence_end(const char *p, const char *end)
 {
     const char *stop = line_end(p, end);
@@ -227,6 +227,14 @@ static struct text_span first_clause(struct text_span s)
     return (struct text_span){0};
 }
 
+static bool is_one_word(struct text_span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_letter(s.at[i]))
+            return false;
+    return s.n > 1;
+}
+
 /* A sentence's answer: all of it, or the mathematics in it. */
 static struct text_span narrow(struct text_span s)
 {
@@ -234,7 +242,7 @@ static struct text_span narrow(struct text_span s)
 
     if (math_reads(s) || (!has_digit(s) && !memchr(s.at, '$', s.n) && s.n <= 64))
         return s;
-    if (found.at && math_reads(found))
+    if (found.at && (math_reads(found) || is_one_word(found)))
         return found;
     found = last_math(s);
     if (!found.at)

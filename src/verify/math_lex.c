@@ -90,7 +90,7 @@ static size_t separator(const char *s, const char *end, bool *plain)
     } else if (!thin && math_starts(p, (size_t)(end - p), "\\,")) {
         p += 2;
         thin = true;
-    } else if (p < end && *p == ',') {
+    } else if (p < end && (*p == ',' || *p == ' ')) {
         p++;
     } else {
         return 0;
@@ -162,11 +162,15 @@ static void skip_unit_tail(struct lexer *l)
 /* A word that is no mathematics: dropped behind a value, refused elsewhere. */
 static bool lex_word(struct lexer *l, struct text_span word)
 {
+    const char *multiple = math_multiple(word);
     int unit = math_unit(word);
 
     l->at = word.at + word.n;
-    if (!after_value(l) || math_starts(word.at, word.n, "not"))
+    if (!after_value(l) || math_tells(word))
         return false;
+    if (multiple)
+        return push(l, TOKEN_SIGN, 0, '*', word.at, word.n) &&
+               push(l, TOKEN_NUMBER, 0, 0, multiple, strlen(multiple));
     if (unit > 0 && l->out->unit && l->out->unit != unit && !l->per)
         return false; /* 2 hours 30 minutes */
     l->per = word.n == 3 && math_starts(word.at, 3, "per");
@@ -296,8 +300,19 @@ static bool lex_degree(struct lexer *l)
     return after_value(l);
 }
 
+/* 5\mathrm{m} is a length; 5\mathrm{i} and 5\mathrm{e} are numbers. */
+static bool is_roman_unit(const struct lexer *l, struct text_span name)
+{
+    size_t n = (size_t)(l->end - l->at);
+
+    return name.n == 6 && math_starts(name.at, 6, "mathrm") && after_value(l) && n > 2 &&
+           l->at[0] == '{' && !(l->at[2] == '}' && strchr("ied", l->at[1]));
+}
+
 static bool act(struct lexer *l, struct math_command c, struct text_span name)
 {
+    if (c.kind == TOKEN_END && c.id == COMMAND_SKIP && is_roman_unit(l, name))
+        c.id = COMMAND_TEXT;
     if (c.kind == TOKEN_VARIABLE)
         return lex_variable(l, name.at);
     if (c.kind == TOKEN_SIGN) {
@@ -389,7 +404,7 @@ static bool lex_brace(struct lexer *l)
         return push_sign(l, '}', 1);
     l->text_depth--;
     l->at++;
-    if (l->out->unit && !l->text_depth)
+    if ((l->out->unit || l->ended) && !l->text_depth)
         skip_unit_tail(l);
     return true;
 }

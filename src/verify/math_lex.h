@@ -73,6 +73,11 @@ bool math_lex(struct text_span text, bool join, struct math_tokens *out);
  * mean nothing ("square"), -1 for any other word. */
 int math_unit(struct text_span word);
 
+/* "wrong", "less": a word that is no mere unit of the number before it. */
+bool math_tells(struct text_span word);
+/* "1000" for "thousand"; NULL for a word that multiplies nothing. */
+const char *math_multiple(struct text_span word);
+
 /* Can the text be read as an answer? (math.c) */
 bool math_reads(struct text_span text);
 
