@@ -22,21 +22,23 @@ bool math_reads(struct text_span s)
     return read_answer(s, true, &grouped, &tree);
 }
 
-/* "1,000" is a number, or else 1 and 0: both readings of either side count. */
+/* "1,200" is a number, or else 1 and 200. Where only one side leaves that open the other decides;
+ * two such texts are compared as numbers: 100,200 is not 200,100. */
 static bool same_mathematics(struct text_span a, struct text_span b)
 {
     struct math_tree x, y;
-    bool grouped_x = true, grouped_y = true;
+    bool open_x, open_y, read_x = read_answer(a, true, &open_x, &x),
+                         read_y = read_answer(b, true, &open_y, &y);
 
-    for (int i = 0; i < 2 && grouped_x; i++) {
-        if (!read_answer(a, i == 0, &grouped_x, &x))
-            continue;
-        grouped_y = true;
-        for (int j = 0; j < 2 && grouped_y; j++)
-            if (read_answer(b, j == 0, &grouped_y, &y) && math_same(&x, &y))
-                return true;
-    }
-    return false;
+    if (read_x && read_y && math_same(&x, &y))
+        return true;
+    if (open_x == open_y)
+        return false;
+    if (open_x)
+        read_x = read_answer(a, false, &open_x, &x);
+    else
+        read_y = read_answer(b, false, &open_y, &y);
+    return read_x && read_y && math_same(&x, &y);
 }
 
 /* Without braces around all of it, which LaTeX does not show. */

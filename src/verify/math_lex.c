@@ -120,7 +120,7 @@ static bool lex_number(struct lexer *l)
             if (plain && l->brackets)
                 break;
             l->out->grouped |= plain;
-            if (plain && !l->join)
+            if (plain && !l->join && p[bytes] != '0') /* no list has a member 000 */
                 break;
             p += bytes + 3;
         }

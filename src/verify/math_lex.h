@@ -65,8 +65,8 @@ struct math_tokens {
     struct math_token at[MATH_MAX_TOKENS + 1];
 };
 
-/* False when the text is too long or holds what is no mathematics. join: "1,000" is one number;
- * otherwise its comma parts two. */
+/* False when the text is too long or holds what is no mathematics. join: "1,200" is one number;
+ * otherwise its comma parts two ("1,000" is always one). */
 bool math_lex(struct text_span text, bool join, struct math_tokens *out);
 
 /* The unit a word means ("cm" and "centimeters" are one): 1 and up; 0 for words around units that
