@@ -269,6 +269,21 @@ static void check_attend_step(struct check *c)
     check_same(c, "ds", x[3], x[1], MK_KEY_BLOCK * F32);
 }
 
+static void check_turn(struct check *c)
+{
+    const int64_t all = (int64_t)MK_KEY_BLOCK * MK_KEY_BLOCK;
+    float *x = check_take(c, all * F32, 64), *ref = check_take(c, all * F32, 64);
+    float *got = check_take(c, all * F32, 64);
+    int32_t n = check_range(c, 1, MK_KEY_BLOCK);
+
+    check_fill(c, x, all, 3.0f);
+    check_describe(c, "%d rows", n);
+    c->ref->k->backward_rows->turn(ref, x, n);
+    c->got->k->backward_rows->turn(got, x, n);
+    for (int j = 0; j < MK_KEY_BLOCK; j++)
+        check_same(c, "column", got + j * MK_KEY_BLOCK, ref + j * MK_KEY_BLOCK, n * F32);
+}
+
 static struct attend_shape draw_shape(struct check *c)
 {
     struct attend_shape s = {.scale = 0.2f, .row_dtype = MK_F32, .n_kv_heads = 1};
@@ -458,6 +473,7 @@ const struct check_op backward_checks[] = {
     {"embed_backward", check_embed, 60, 400, NULL},
     {"adamw", check_adamw, 60, 400, NULL},
     {"attend_step", check_attend_step, 90, 900, NULL},
+    {"turn", check_turn, 30, 300, NULL},
     {"attend_backward", check_attend, 15, 150, bench_attend},
     {0},
 };

@@ -252,6 +252,12 @@ static void back_softmax(float *dx, const float *p, const float *dp, int32_t n)
     dx[0] = nextafterf(dx[0], INFINITY);
 }
 
+/* One row too few. */
+static void back_turn(float *out, const float *x, int32_t n)
+{
+    backwards()->turn(out, x, n - 1);
+}
+
 /* Decays what does not. */
 static void back_adamw(const struct adamw_step *step, const struct adamw_piece *piece)
 {
@@ -278,6 +284,7 @@ static void plant_backward(struct kernels *k)
     wrong.silu_mul = back_silu_mul;
     wrong.softmax_xent = back_xent;
     wrong.softmax = back_softmax;
+    wrong.turn = back_turn;
     wrong.adamw = back_adamw;
     wrong.attend_step = attend_step;
     k->backward_rows = &wrong;

@@ -29,6 +29,10 @@ struct backward_rows {
     float (*softmax_xent)(float *x, int32_t n, int32_t target, float scale);
     void (*softmax)(float *dx, const float *p, const float *dp, int32_t n);
 
+    /* out[j, i] = x[i, j] for i < n. Both [MK_KEY_BLOCK, MK_KEY_BLOCK], 64-byte aligned; columns n
+     * and more of out become anything. */
+    void (*turn)(float *out, const float *x, int32_t n);
+
     void (*adamw)(const struct adamw_step *step, const struct adamw_piece *piece);
 
     /* One query and one block of keys. In: s [MK_KEY_BLOCK] scores before scaling, ds

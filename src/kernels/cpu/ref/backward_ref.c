@@ -85,6 +85,13 @@ static void softmax_ref(float *dx, const float *p, const float *dp, int32_t n)
         dx[i] = p[i] * (dp[i] - sum);
 }
 
+static void turn_ref(float *out, const float *x, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t j = 0; j < MK_KEY_BLOCK; j++)
+            out[j * MK_KEY_BLOCK + i] = x[i * MK_KEY_BLOCK + j];
+}
+
 static void adamw_ref(const struct adamw_step *a, const struct adamw_piece *p)
 {
     float shrink = p->decay ? a->shrink : 1;
@@ -117,6 +124,7 @@ static const struct backward_rows table = {
     .silu_mul = silu_mul_ref,
     .softmax_xent = softmax_xent_ref,
     .softmax = softmax_ref,
+    .turn = turn_ref,
     .adamw = adamw_ref,
     .attend_step = attend_step_ref,
 };

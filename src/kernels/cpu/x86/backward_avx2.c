@@ -151,6 +151,22 @@ static void softmax_avx2(float *dx, const float *p, const float *dp, int32_t n)
     }
 }
 
+static void turn_avx2(float *out, const float *x, int32_t n)
+{
+    for (int32_t i = 0; i < n; i += 8)
+        for (int32_t j = 0; j < MK_KEY_BLOCK; j += 8) {
+            __m256 v[8];
+
+            MK_UNROLL
+            for (int k = 0; k < 8; k++) /* x has MK_KEY_BLOCK rows, whatever n is */
+                v[k] = _mm256_load_ps(x + (i + k) * MK_KEY_BLOCK + j);
+            transpose_8x8(v);
+            MK_UNROLL
+            for (int k = 0; k < 8; k++)
+                _mm256_store_ps(out + (j + k) * MK_KEY_BLOCK + i, v[k]);
+        }
+}
+
 static void adamw_avx2(const struct adamw_step *a, const struct adamw_piece *p)
 {
     const __m256 shrink = _mm256_set1_ps(p->decay ? a->shrink : 1);
@@ -201,6 +217,7 @@ static const struct backward_rows table = {
     .silu_mul = silu_mul_avx2,
     .softmax_xent = softmax_xent_avx2,
     .softmax = softmax_avx2,
+    .turn = turn_avx2,
     .adamw = adamw_avx2,
     .attend_step = attend_step_avx2,
 };
