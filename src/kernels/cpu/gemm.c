@@ -1,11 +1,13 @@
 /* gemm.c: the matrix products of the backward pass, on row-major f32.
  *
  * Both are out[m, n] += sum over p of A[m, p] * B[p, n], p ascending; gemm_tn reads a with its axes
- * exchanged. A task is a block of out; it walks p in slices, and for each slice copies its parts of
- * A and B into panels that the tiles then read in order (Goto & van de Geijn 2008):
+ * exchanged. First all of B is copied into panels that tiles can read in order, by all threads.
+ * Then a task is a block of out: it walks p in slices, copies its part of A likewise and multiplies
+ * (Goto & van de Geijn 2008):
  *
- *              <- cols ->         B: [slice][cols] a panel, all read again for each panel of A
- *   A   rows   [  tile  ]         A: [slice][rows] a panel; both lie in second-level cache
+ *              <- cols ->         B: [slice][panel][terms][cols], shared by all tasks and by jobs
+ *   A   rows   [  tile  ]            that follow one another with the same b
+ *                                 A: [panel][terms][rows] of one slice, in second-level cache
  *
  * Between slices a sum lies in out as f32, which loses nothing: neither slices, blocks nor threads
  * leave a trace in it. Gathering an expert's rows and rounding to bf16 happen in the copying. */
@@ -15,24 +17,27 @@
 
 #define BLOCK_ROWS 240 /* of out, at most */
 #define BLOCK_COLS MK_GEMM_LANES
+#define ROW_GRAIN 24   /* a multiple of every tile's rows */
 #define SLICE 256      /* terms of the sum */
 #define LANE_WORDS (SLICE + MK_PANEL_GAP) /* at most, with its share of a gap */
-#define ROW_GRAIN 24   /* a multiple of every tile's rows */
-#define TASKS_PER_THREAD 2
+#define TASKS_PER_THREAD 4
+#define B_WORDS ((int64_t)16 << 20) /* of B in memory together; one job may have more */
 
 struct gemm_part {
     const struct gemm_job *job;
     const struct gemm_rows *rows;
     int64_t first_task, n_row_blocks, n_col_blocks, block_rows;
-    int64_t m, terms; /* rows of out, terms of each sum */
-    bool from_zero;
+    int64_t first_copy, n_slices; /* tasks that copy B: slice by column block */
+    int64_t m, terms;             /* rows of out, terms of each sum */
+    uint32_t *b;                  /* [n_slices][panels] */
+    bool shares_b, from_zero;     /* shares_b: with the part before */
 };
 
 struct gemm {
     struct gemm_part *parts;
     int32_t n_parts;
     bool transposed;  /* gemm_tn */
-    uint32_t *panels; /* [worker, (BLOCK_ROWS + BLOCK_COLS) * LANE_WORDS] */
+    uint32_t *panels; /* [worker, BLOCK_ROWS * LANE_WORDS] of A */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -60,15 +65,40 @@ static void copy_a(uint32_t *panels, const struct gemm *g, const struct gemm_par
         p->rows->pack_turned(panels, p->rows->rows, a, j->a_stride, index, n_terms, n);
 }
 
-/* B[first .. first + n_terms - 1, col .. col + n - 1] -> panels. */
-static void copy_b(uint32_t *panels, const struct gemm_part *p, int64_t col, int64_t n,
-                   int64_t first, int64_t n_terms)
+/* Words of one slice of B. */
+static int64_t slice_words(const struct gemm_part *p)
 {
-    const struct gemm_job *j = p->job;
-    const float *b = j->b + col + (j->b_rows ? 0 : first * j->b_stride);
+    return ceil_div(p->job->n_in, p->rows->cols) *
+           gemm_panel_words(SLICE, p->rows->terms, p->rows->cols);
+}
 
-    p->rows->pack(panels, p->rows->cols, b, j->b_stride, j->b_rows ? j->b_rows + first : NULL,
-                  n_terms, n);
+/* Where columns col .. of a slice with n_terms terms lie. */
+static uint32_t *b_panels(const struct gemm_part *p, int64_t slice, int64_t col, int64_t n_terms)
+{
+    return p->b + slice * slice_words(p) +
+           col / p->rows->cols * gemm_panel_words(n_terms, p->rows->terms, p->rows->cols);
+}
+
+static void copy_task(void *context, int64_t task, int worker)
+{
+    const struct gemm *g = context;
+    const struct gemm_part *p;
+    const struct gemm_job *j;
+    int32_t i = g->n_parts - 1;
+    int64_t first, col, n_terms;
+
+    (void)worker;
+    while (g->parts[i].shares_b || g->parts[i].first_copy > task)
+        i--;
+    p = &g->parts[i];
+    j = p->job;
+    task -= p->first_copy;
+    first = task / p->n_col_blocks * SLICE;
+    col = task % p->n_col_blocks * BLOCK_COLS;
+    n_terms = min64(p->terms - first, SLICE);
+    p->rows->pack(b_panels(p, first / SLICE, col, n_terms), p->rows->cols,
+                  j->b + col + (j->b_rows ? 0 : first * j->b_stride), j->b_stride,
+                  j->b_rows ? j->b_rows + first : NULL, n_terms, min64(j->n_in - col, BLOCK_COLS));
 }
 
 /* A tile at the edge of out goes through a whole one. */
@@ -111,8 +141,7 @@ static void gemm_task(void *context, int64_t task, int worker)
     const struct gemm *g = context;
     const struct gemm_part *part;
     const struct gemm_job *j;
-    uint32_t *b = g->panels + (int64_t)worker * (BLOCK_ROWS + BLOCK_COLS) * LANE_WORDS;
-    uint32_t *a = b + BLOCK_COLS * LANE_WORDS;
+    uint32_t *a = g->panels + (int64_t)worker * BLOCK_ROWS * LANE_WORDS;
     int32_t i = g->n_parts - 1;
     int64_t row, col, n_rows, n_cols;
 
@@ -128,15 +157,15 @@ static void gemm_task(void *context, int64_t task, int worker)
     for (int64_t p = 0; p < part->terms; p += SLICE) {
         int64_t n_terms = min64(part->terms - p, SLICE);
 
-        copy_b(b, part, col, n_cols, p, n_terms);
         copy_a(a, g, part, row, n_rows, p, n_terms);
-        gemm_slice(part->rows, j->out + row * j->out_stride + col, j->out_stride, a, b, n_terms,
-                   part->from_zero && p == 0, n_rows, n_cols);
+        gemm_slice(part->rows, j->out + row * j->out_stride + col, j->out_stride, a,
+                   b_panels(part, p / SLICE, col, n_terms), n_terms, part->from_zero && p == 0,
+                   n_rows, n_cols);
     }
 }
 
 /* Numbers the tasks of all parts, of at most so many rows each and nearly equal; returns how many
- * there are. The more rows, the less often B is copied; the fewer, the better tasks divide. */
+ * there are. */
 static int64_t divide(struct gemm *g, int64_t most)
 {
     int64_t n_tasks = 0;
@@ -148,40 +177,98 @@ static int64_t divide(struct gemm *g, int64_t most)
         part->block_rows = ceil_div(part->m, ceil_div(part->m, most));
         part->block_rows = ceil_div(part->block_rows, ROW_GRAIN) * ROW_GRAIN;
         part->n_row_blocks = ceil_div(part->m, part->block_rows);
-        part->n_col_blocks = ceil_div(part->job->n_in, BLOCK_COLS);
         n_tasks += part->n_row_blocks * part->n_col_blocks;
     }
     return n_tasks;
+}
+
+/* Memory for B of all parts, and the number of tasks that copy it. */
+static int take_b(struct compute *c, struct gemm *g, int64_t *n_copies, struct mk_error *err)
+{
+    *n_copies = 0;
+    for (int32_t i = 0; i < g->n_parts; i++) {
+        struct gemm_part *p = &g->parts[i];
+
+        p->first_copy = *n_copies;
+        if (p->shares_b) {
+            p->b = g->parts[i - 1].b;
+            continue;
+        }
+        if (arena_take(&c->scratch, &p->b, (size_t)(p->n_slices * slice_words(p)), sizeof *p->b,
+                       err))
+            return err->code;
+        *n_copies += p->n_slices * p->n_col_blocks;
+    }
+    return 0;
+}
+
+/* Some of the parts, their B in memory together. */
+static int gemm_group(struct compute *c, const struct gemm *all, int32_t first, int32_t n,
+                      struct mk_error *err)
+{
+    struct arena_mark mark = arena_mark(&c->scratch);
+    struct gemm g = {all->parts + first, n, all->transposed, all->panels};
+    int64_t n_wanted = TASKS_PER_THREAD * exec_n_threads(c->ex), n_tasks = 0, n_copies;
+
+    if (take_b(c, &g, &n_copies, err))
+        return err->code;
+    for (int64_t most = BLOCK_ROWS; most > ROW_GRAIN && n_tasks < n_wanted; most /= 2)
+        n_tasks = divide(&g, most);
+    exec_run(c->ex, n_copies, copy_task, &g);
+    exec_run(c->ex, n_tasks, gemm_task, &g);
+    arena_rewind(&c->scratch, mark);
+    return 0;
+}
+
+static bool same_b(const struct gemm_part *x, const struct gemm_part *y)
+{
+    return x->job->b == y->job->b && x->job->b_stride == y->job->b_stride &&
+           x->job->b_rows == y->job->b_rows && x->job->n_in == y->job->n_in &&
+           x->terms == y->terms && x->rows == y->rows;
+}
+
+/* The jobs that have something to do. */
+static void list_parts(struct gemm *g, const struct kernels *k, const struct gemm_job *jobs,
+                       int32_t n_jobs)
+{
+    for (int32_t i = 0; i < n_jobs; i++) {
+        const struct gemm_job *j = &jobs[i];
+        struct gemm_part *p = &g->parts[g->n_parts];
+
+        if (j->n_rows < 1 || j->n_out < 1 || j->n_in < 1)
+            continue;
+        *p = (struct gemm_part){.job = j,
+                                .rows = j->bf16 ? &k->bf16_rows->gemm : k->gemm_rows,
+                                .m = g->transposed ? j->n_out : j->n_rows,
+                                .terms = g->transposed ? j->n_rows : j->n_out,
+                                .from_zero = !g->transposed && !j->accumulate};
+        p->n_slices = ceil_div(p->terms, SLICE);
+        p->n_col_blocks = ceil_div(j->n_in, BLOCK_COLS);
+        p->shares_b = g->n_parts > 0 && same_b(p, p - 1);
+        g->n_parts++;
+    }
 }
 
 static int gemm(struct compute *c, bool transposed, const struct gemm_job *jobs, int32_t n_jobs,
                 struct mk_error *err)
 {
     struct gemm g = {.transposed = transposed};
-    int64_t n_threads = exec_n_threads(c->ex), n_wanted = TASKS_PER_THREAD * n_threads;
-    int64_t n_tasks = 0;
 
     arena_reset(&c->scratch);
     if (arena_take(&c->scratch, &g.parts, (size_t)n_jobs, sizeof *g.parts, err) ||
-        arena_take(&c->scratch, &g.panels, (size_t)n_threads,
-                   (size_t)(BLOCK_ROWS + BLOCK_COLS) * LANE_WORDS * sizeof *g.panels, err))
+        arena_take(&c->scratch, &g.panels, (size_t)exec_n_threads(c->ex),
+                   (size_t)BLOCK_ROWS * LANE_WORDS * sizeof *g.panels, err))
         return err->code;
-    for (int32_t i = 0; i < n_jobs; i++) {
-        const struct gemm_job *j = &jobs[i];
+    list_parts(&g, c->k, jobs, n_jobs);
+    for (int32_t i = 0, n; i < g.n_parts; i += n) {
+        int64_t words = 0;
 
-        if (j->n_rows < 1 || j->n_out < 1 || j->n_in < 1)
-            continue;
-        g.parts[g.n_parts++] =
-            (struct gemm_part){.job = j,
-                               .rows = j->bf16 ? &c->k->bf16_rows->gemm : c->k->gemm_rows,
-                               .m = transposed ? j->n_out : j->n_rows,
-                               .terms = transposed ? j->n_rows : j->n_out,
-                               .from_zero = !transposed && !j->accumulate};
+        g.parts[i].shares_b = false;
+        for (n = 0; i + n < g.n_parts && (n == 0 || words < B_WORDS); n++)
+            words += g.parts[i + n].n_slices * slice_words(&g.parts[i + n]);
+        if (gemm_group(c, &g, i, n, err))
+            return err->code;
     }
-    for (int64_t most = BLOCK_ROWS; most > ROW_GRAIN && n_tasks < n_wanted; most /= 2)
-        n_tasks = divide(&g, most);
-    if (n_tasks)
-        exec_run(c->ex, n_tasks, gemm_task, &g);
     return 0;
 }
 

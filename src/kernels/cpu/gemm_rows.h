@@ -32,7 +32,7 @@ struct gemm_rows {
 };
 
 #define MK_PANEL_GAP 16
-#define MK_GEMM_LANES 512 /* of one call of pack, at most */
+#define MK_GEMM_LANES 1024 /* of one call of pack, at most */
 
 /* From one panel to the next; `terms` of a word. */
 static inline int64_t gemm_panel_words(int64_t n_terms, int32_t terms, int32_t width)
