@@ -213,8 +213,9 @@ struct kernels {
     float (*log_sum_exp)(struct compute *c, const float *x, int32_t n);
 
     /* The backward pass. d* is the gradient of the loss with respect to *; "+=" adds to what is
-     * there. Those that return int fail with MK_EMEMORY when scratch is out, before they write.
-     * rope has no backward of its own: it is rope with the sines of its table negated. */
+     * there. Those that return int fail with MK_EMEMORY when scratch is out; what they write is
+     * then of no use. rope has no backward of its own: it is rope with the sines of its table
+     * negated. */
 
     /* out[t, k] = sum over r of a[t, r] * b[r, k], r ascending, one fmaf each (dx = dy W). Class
      * EXACT. */

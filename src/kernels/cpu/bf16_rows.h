@@ -19,10 +19,12 @@ struct bf16_rows {
     /* A row of inputs as `panel` takes it: n values of value_bytes, and up to 15 more. */
     int32_t value_bytes;
     void (*round)(void *out, const float *x, int32_t n);
-    /* acc[m][0..15] = panel of bf16 weights . row m of x, x_stride bytes apart (a multiple of 64).
-     * 1 <= n_rows <= MK_MAX_TILE_ROWS. */
-    void (*panel)(float *acc, const unsigned char *panel, int32_t n_in, const void *x,
-                  int64_t x_stride, int32_t n_rows);
+    /* out[m][0 .. 16 * n_panels - 1] = one or two panels of bf16 weights . row m of x. Panels are
+     * panel_bytes apart, rows of out out_stride values, rows of x x_stride bytes (a multiple of
+     * 64). 1 <= n_rows <= MK_MAX_TILE_ROWS. */
+    void (*panels)(float *out, int64_t out_stride, const unsigned char *panel, int64_t panel_bytes,
+                   int32_t n_panels, int32_t n_in, const void *x, int64_t x_stride,
+                   int32_t n_rows);
 };
 
 /* One step of a sum, flush(fma(a, b, c)), of numbers that are not subnormal. */

@@ -192,14 +192,14 @@ static int make_plan(struct plan *plan, struct compute *c, const struct matmul_j
 
 /* ---- Multiplying ---- */
 
-/* Takes the lanes that exist out of the accumulators. */
-static void write_rows(const struct matmul_job *job, const float *acc, int64_t panel, int64_t row,
-                       int32_t n_rows)
+/* Takes the lanes that exist out of the accumulators, acc_stride apart. */
+static void write_rows(const struct matmul_job *job, const float *acc, int32_t acc_stride,
+                       int64_t panel, int64_t row, int32_t n_rows)
 {
     int64_t r = panel * MK_PANEL;
     int64_t n = job->w->n_out - r < MK_PANEL ? job->w->n_out - r : MK_PANEL;
 
-    for (int32_t i = 0; i < n_rows; i++, acc += MK_PANEL) {
+    for (int32_t i = 0; i < n_rows; i++, acc += acc_stride) {
         float *out = job->out + (row + i) * job->out_stride + r;
 
         if (n == MK_PANEL && !job->bias)
@@ -221,13 +221,40 @@ static void multiply_panel(const struct plan *plan, const struct part *p, int64_
     if (dtype_is_quantised(w->dtype))
         plan->rows->blocks[w->dtype](acc, data, n_blocks, p->input->blocks + row * n_blocks,
                                      n_rows);
-    else if (plan->bf16 && w->dtype == MK_BF16)
-        plan->bf16->panel(acc, data, w->n_in, p->input->bf16 + row * p->input->bf16_stride,
-                          p->input->bf16_stride, n_rows);
     else
         plan->rows->plain[w->dtype](acc, data, w->n_in, w->block_in,
                                     p->job->x + row * p->job->x_stride, p->job->x_stride, n_rows);
-    write_rows(p->job, acc, panel, row, n_rows);
+    write_rows(p->job, acc, MK_PANEL, panel, row, n_rows);
+}
+
+/* One or two panels with inputs in bf16; straight into out where all lanes exist. */
+static void multiply_bf16(const struct plan *plan, const struct part *p, int64_t panel,
+                          int32_t n_panels, int64_t row, int32_t n_rows)
+{
+    const struct matmul_job *job = p->job;
+    const struct packed *w = job->w;
+    bool direct = !job->bias && (panel + n_panels) * MK_PANEL <= w->n_out;
+    _Alignas(64) float acc[CHUNK * 2 * MK_PANEL]; /* [n_rows, 32] */
+    float *out = direct ? job->out + row * job->out_stride + panel * MK_PANEL : acc;
+
+    plan->bf16->panels(out, direct ? job->out_stride : 2 * MK_PANEL,
+                       w->data + panel * w->panel_bytes, w->panel_bytes, n_panels, w->n_in,
+                       p->input->bf16 + row * p->input->bf16_stride, p->input->bf16_stride,
+                       n_rows);
+    for (int32_t i = 0; i < n_panels && !direct; i++)
+        write_rows(job, acc + i * MK_PANEL, 2 * MK_PANEL, panel + i, row, n_rows);
+}
+
+/* Panels first .. end - 1 by a chunk of rows. */
+static void multiply_panels(const struct plan *plan, const struct part *p, int64_t first,
+                            int64_t end, int64_t row, int32_t n_rows)
+{
+    bool bf16 = plan->bf16 && p->job->w->dtype == MK_BF16;
+
+    for (int64_t i = first; i < end && bf16; i += 2)
+        multiply_bf16(plan, p, i, end - i < 2 ? 1 : 2, row, n_rows);
+    for (int64_t i = first; i < end && !bf16; i++)
+        multiply_panel(plan, p, i, row, n_rows);
 }
 
 static void multiply_task(void *context, int64_t task, int worker)
@@ -257,9 +284,8 @@ static void multiply_task(void *context, int64_t task, int worker)
     if (end_row > p->job->n_rows)
         end_row = p->job->n_rows;
     for (; row < end_row; row += CHUNK)
-        for (int64_t i = panel; i < end_panel; i++)
-            multiply_panel(plan, p, i, row,
-                           (int32_t)(end_row - row < CHUNK ? end_row - row : CHUNK));
+        multiply_panels(plan, p, panel, end_panel, row,
+                        (int32_t)(end_row - row < CHUNK ? end_row - row : CHUNK));
 }
 
 static int matmul(struct compute *c, const struct matmul_job *jobs, int32_t n_jobs,

@@ -139,18 +139,20 @@ static void round_ref(void *out, const float *x, int32_t n)
         rounded[i] = round_bf16(x[i]);
 }
 
-static void panel_ref(float *acc, const unsigned char *panel, int32_t n_in, const void *x,
-                      int64_t x_stride, int32_t n_rows)
+static void panels_ref(float *out, int64_t out_stride, const unsigned char *panel,
+                       int64_t panel_bytes, int32_t n_panels, int32_t n_in, const void *x,
+                       int64_t x_stride, int32_t n_rows)
 {
     for (int32_t row = 0; row < n_rows; row++) {
         const float *v = (const void *)((const char *)x + row * x_stride);
 
-        for (int lane = 0; lane < MK_PANEL; lane++) {
+        for (int i = 0; i < n_panels * MK_PANEL; i++) {
+            const unsigned char *w = panel + i / MK_PANEL * panel_bytes;
             float sum = 0;
 
             for (int32_t k = 0; k < n_in; k++)
-                sum = bf16_fma(flush(plain_value(MK_BF16, panel, 0, lane, k)), v[k], sum);
-            acc[row * MK_PANEL + lane] = sum;
+                sum = bf16_fma(flush(plain_value(MK_BF16, w, 0, i % MK_PANEL, k)), v[k], sum);
+            out[row * out_stride + i] = sum;
         }
     }
 }
@@ -161,7 +163,7 @@ void bf16_fill_ref(struct kernels *k)
         .gemm = {TILE_ROWS, TILE_COLS, 1, pack_bf16_ref, turn_bf16_ref, tile_bf16_ref},
         .value_bytes = 4,
         .round = round_ref,
-        .panel = panel_ref,
+        .panels = panels_ref,
     };
 
     k->bf16_rows = &rows;

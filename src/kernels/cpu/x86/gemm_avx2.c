@@ -185,14 +185,22 @@ static void round_avx2(void *out, const float *x, int32_t n)
         store_first((float *)out + i, round8(load_first(x + i, n - i)), n - i);
 }
 
-static void panel_avx2(float *acc, const unsigned char *panel, int32_t n_in, const void *x,
-                       int64_t x_stride, int32_t n_rows)
+static void panels_avx2(float *out, int64_t out_stride, const unsigned char *panel,
+                        int64_t panel_bytes, int32_t n_panels, int32_t n_in, const void *x,
+                        int64_t x_stride, int32_t n_rows)
 {
+    float acc[MK_MAX_TILE_ROWS * MK_PANEL]; /* [n_rows, 16] */
     unsigned before = _mm_getcsr();
 
-    _mm_setcsr(before | FLUSH_BITS);
-    matmul_bf16_avx2(acc, panel, n_in, 0, x, x_stride / (int64_t)sizeof(float), n_rows);
-    _mm_setcsr(before);
+    for (int32_t p = 0; p < n_panels; p++) {
+        _mm_setcsr(before | FLUSH_BITS);
+        matmul_bf16_avx2(acc, panel + p * panel_bytes, n_in, 0, x,
+                         x_stride / (int64_t)sizeof(float), n_rows);
+        _mm_setcsr(before);
+        for (int32_t r = 0; r < n_rows; r++)
+            memcpy(out + r * out_stride + p * MK_PANEL, acc + r * MK_PANEL,
+                   MK_PANEL * sizeof *out);
+    }
 }
 
 void bf16_fill_avx2(struct kernels *k)
@@ -201,7 +209,7 @@ void bf16_fill_avx2(struct kernels *k)
         .gemm = {TILE_ROWS, TILE_COLS, 1, pack_bf16, turn_bf16, tile_bf16},
         .value_bytes = 4,
         .round = round_avx2,
-        .panel = panel_avx2,
+        .panels = panels_avx2,
     };
 
     k->bf16_rows = &rows;

@@ -175,49 +175,67 @@ static void round_row(void *out, const float *x, int32_t n)
         words[n / 2] |= 0x8000;
 }
 
-#define PANEL_TILE 12
-#define DEPTH 128 /* words of a panel that stay in first-level cache while all rows pass */
+#define DEPTH 128 /* words of two panels that stay in first-level cache while all rows pass */
 
-/* acc[m] += w . row m over n words. */
-MK_INLINE void panel_tile(float *acc, int m, const unsigned char *w, int32_t n, const uint32_t *x,
-                          int64_t stride)
+/* m rows by p panels, n words of each: out = or += w . x. */
+MK_INLINE void panel_tile(const int m, const int p, float *out, int64_t out_stride,
+                          const unsigned char *w, int64_t panel_bytes, int32_t n,
+                          const uint32_t *x, int64_t stride, bool from_zero)
 {
-    __m512 sum[PANEL_TILE];
+    __m512 sum[2 * TILE_ROWS];
 
     MK_UNROLL
-    for (int r = 0; r < m; r++)
-        sum[r] = _mm512_loadu_ps(acc + r * MK_PANEL);
-    for (int32_t k = 0; k < n; k++) {
-        __m512bh v = (__m512bh)_mm512_loadu_si512((const void *)(w + (int64_t)k * 64));
+    for (int i = 0; i < m * p; i++)
+        sum[i] = from_zero ? _mm512_setzero_ps()
+                           : _mm512_loadu_ps(out + i / p * out_stride + i % p * MK_PANEL);
+    for (int32_t k = 0; k < n; k++, w += 64) {
+        __m512bh v[2];
 
         MK_UNROLL
-        for (int r = 0; r < m; r++)
-            sum[r] = _mm512_dpbf16_ps(sum[r], v,
-                                      (__m512bh)_mm512_set1_epi32((int32_t)x[r * stride + k]));
+        for (int j = 0; j < p; j++)
+            v[j] = (__m512bh)_mm512_loadu_si512((const void *)(w + j * panel_bytes));
+        MK_UNROLL
+        for (int r = 0; r < m; r++) {
+            __m512bh a = (__m512bh)_mm512_set1_epi32((int32_t)x[r * stride + k]);
+
+            MK_UNROLL
+            for (int j = 0; j < p; j++)
+                sum[r * p + j] = _mm512_dpbf16_ps(sum[r * p + j], v[j], a);
+        }
     }
     MK_UNROLL
-    for (int r = 0; r < m; r++)
-        _mm512_storeu_ps(acc + r * MK_PANEL, sum[r]);
+    for (int i = 0; i < m * p; i++)
+        _mm512_storeu_ps(out + i / p * out_stride + i % p * MK_PANEL, sum[i]);
 }
 
-static void panel_bf16(float *acc, const unsigned char *panel, int32_t n_in, const void *x,
-                       int64_t x_stride, int32_t n_rows)
+MK_INLINE void panel_rows(const int p, float *out, int64_t out_stride, const unsigned char *w,
+                          int64_t panel_bytes, int32_t n, const uint32_t *x, int64_t stride,
+                          int32_t n_rows, bool from_zero)
+{
+    for (; n_rows >= 8; n_rows -= 8, out += 8 * out_stride, x += 8 * stride)
+        panel_tile(8, p, out, out_stride, w, panel_bytes, n, x, stride, from_zero);
+    for (; n_rows >= 4; n_rows -= 4, out += 4 * out_stride, x += 4 * stride)
+        panel_tile(4, p, out, out_stride, w, panel_bytes, n, x, stride, from_zero);
+    for (; n_rows > 0; n_rows--, out += out_stride, x += stride)
+        panel_tile(1, p, out, out_stride, w, panel_bytes, n, x, stride, from_zero);
+}
+
+static void panels_bf16(float *out, int64_t out_stride, const unsigned char *panel,
+                        int64_t panel_bytes, int32_t n_panels, int32_t n_in, const void *x,
+                        int64_t x_stride, int32_t n_rows)
 {
     int64_t stride = x_stride / 4;
     int32_t n_words = (n_in + 1) / 2;
 
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
     for (int32_t first = 0; first < n_words; first += DEPTH) {
-        int32_t n = n_words - first < DEPTH ? n_words - first : DEPTH, r = 0;
-        const unsigned char *w = panel + (int64_t)first * MK_PANEL * 4;
+        int32_t n = n_words - first < DEPTH ? n_words - first : DEPTH;
+        const unsigned char *w = panel + (int64_t)first * 64;
         const uint32_t *row = (const uint32_t *)x + first;
 
-        for (; r + PANEL_TILE <= n_rows; r += PANEL_TILE)
-            panel_tile(acc + r * MK_PANEL, PANEL_TILE, w, n, row + r * stride, stride);
-        for (; r + 4 <= n_rows; r += 4)
-            panel_tile(acc + r * MK_PANEL, 4, w, n, row + r * stride, stride);
-        for (; r < n_rows; r++)
-            panel_tile(acc + r * MK_PANEL, 1, w, n, row + r * stride, stride);
+        if (n_panels == 2)
+            panel_rows(2, out, out_stride, w, panel_bytes, n, row, stride, n_rows, first == 0);
+        else
+            panel_rows(1, out, out_stride, w, panel_bytes, n, row, stride, n_rows, first == 0);
     }
 }
 
@@ -227,7 +245,7 @@ void bf16_fill_bf16(struct kernels *k)
         .gemm = {TILE_ROWS, TILE_COLS, 2, pack, pack_turned, tile},
         .value_bytes = 2,
         .round = round_row,
-        .panel = panel_bf16,
+        .panels = panels_bf16,
     };
 
     k->bf16_rows = &rows;
