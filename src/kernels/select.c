@@ -85,6 +85,7 @@ void kernels_fill_avx512(struct kernels *k)
     vector_fill_avx512(k);
     attention_fill_avx512(k);
     matmul_fill_avx512(k);
+    backward_fill_avx512(k);
     gemm_fill_avx512(k);
 }
 #endif

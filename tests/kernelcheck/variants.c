@@ -31,6 +31,7 @@ void vector_fill_avx512_simde(struct kernels *k);
 void attention_fill_avx512_simde(struct kernels *k);
 void matmul_fill_avx512_simde(struct kernels *k);
 void matmul_fill_vnni_simde(struct kernels *k);
+void backward_fill_avx512_simde(struct kernels *k);
 void gemm_fill_avx512_simde(struct kernels *k);
 void bf16_fill_bf16_simde(struct kernels *k);
 
@@ -39,6 +40,7 @@ static void fill_avx512_simde(struct kernels *k)
     vector_fill_avx512_simde(k);
     attention_fill_avx512_simde(k);
     matmul_fill_avx512_simde(k);
+    backward_fill_avx512_simde(k);
     gemm_fill_avx512_simde(k);
 }
 #endif

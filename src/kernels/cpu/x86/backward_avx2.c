@@ -2,7 +2,7 @@
  * bits of the reference. */
 #include <math.h>
 
-#include "kernels/cpu/backward_rows.h"
+#include "kernels/cpu/x86/backward_x86.h"
 #include "kernels/cpu/x86/lanes_avx2.h"
 
 /* Sum over i of a[i] * w[i] * b[i], the product of the first two rounded; w may be NULL (ones). */
@@ -151,7 +151,7 @@ static void softmax_avx2(float *dx, const float *p, const float *dp, int32_t n)
     }
 }
 
-static void turn_avx2(float *out, const float *x, int32_t n)
+void backward_turn_avx2(float *out, const float *x, int32_t n)
 {
     for (int32_t i = 0; i < n; i += 8)
         for (int32_t j = 0; j < MK_KEY_BLOCK; j += 8) {
@@ -167,7 +167,7 @@ static void turn_avx2(float *out, const float *x, int32_t n)
         }
 }
 
-static void adamw_avx2(const struct adamw_step *a, const struct adamw_piece *p)
+void backward_adamw_avx2(const struct adamw_step *a, const struct adamw_piece *p)
 {
     const __m256 shrink = _mm256_set1_ps(p->decay ? a->shrink : 1);
 
@@ -217,8 +217,8 @@ static const struct backward_rows table = {
     .silu_mul = silu_mul_avx2,
     .softmax_xent = softmax_xent_avx2,
     .softmax = softmax_avx2,
-    .turn = turn_avx2,
-    .adamw = adamw_avx2,
+    .turn = backward_turn_avx2,
+    .adamw = backward_adamw_avx2,
     .attend_step = attend_step_avx2,
 };
 

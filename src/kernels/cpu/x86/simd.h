@@ -20,6 +20,7 @@
 #define attention_fill_avx512 attention_fill_avx512_simde
 #define matmul_fill_avx512 matmul_fill_avx512_simde
 #define matmul_fill_vnni matmul_fill_vnni_simde
+#define backward_fill_avx512 backward_fill_avx512_simde
 #define gemm_fill_avx512 gemm_fill_avx512_simde
 #define bf16_fill_bf16 bf16_fill_bf16_simde
 #else
