@@ -89,6 +89,7 @@ int cmd_grad(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_tasks(int argc, char **argv);
 int cmd_train(int argc, char **argv);
+int cmd_rl(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
 #endif

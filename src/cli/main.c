@@ -19,6 +19,7 @@ static const struct cli_command commands[] = {
     {"tokenizer", "learn a vocabulary from text", cmd_tokenizer},
     {"data", "texts to shards for training, and back", cmd_data},
     {"train", "pre-train, continue or fine-tune a model", cmd_train},
+    {"rl", "let a model learn from rewards", cmd_rl},
     {"tasks", "questions with answers that can be checked", cmd_tasks},
     {"report", "draw a training run, or compare several", cmd_report},
     {"verify", "check answers: mathematics, format, code", cmd_verify},

@@ -2,31 +2,13 @@
 #include "cli/train_run.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/interrupt.h"
 #include "runs/report.h"
 #include "train/checkpoint.h"
-
-/* ---- Ctrl-C --------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int sign)
-{
-    (void)sign;
-    interrupted = 1;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESETHAND};
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 /* ---- The folder ----------------------------------------------------------------------------- */
 
@@ -42,74 +24,6 @@ int train_open_folder(struct run_folder *f, const struct recipe *r, const char *
         code = run_folder_open(f, run, command, resume, &recipe, err);
     buf_release(&recipe);
     return code;
-}
-
-/* ---- Options -------------------------------------------------------------------------------- */
-
-static struct trainer_options trainer_options_of(const struct recipe *r)
-{
-    static const enum dtype types[] = {MK_F32, MK_BF16, MK_F8_E4M3};
-    static const enum muon_variant variants[] = {MUON_TORCH, MUON_TORCH, MUON_V4};
-    struct trainer_options o = {
-        .schedule = {.kind = (enum schedule_kind)r->schedule.kind,
-                     .lr = r->optimizer.lr,
-                     .final_lr = r->schedule.final_lr,
-                     .warmup_tokens = r->schedule.warmup_tokens,
-                     .tokens = r->train.tokens,
-                     .decay_share = r->schedule.decay_share},
-        .batch_first = (int32_t)(r->train.batch_first ? r->train.batch_first : r->train.batch),
-        .batch = (int32_t)r->train.batch,
-        .ramp_tokens = r->train.ramp_tokens,
-        .pass_tokens = r->train.pass_tokens,
-        .keep_bytes = (uint64_t)r->train.memory_mb << 20,
-        .mtp_weight = r->model.mtp_weight,
-        .mtp_late_weight = r->model.mtp_late_weight,
-        .mtp_late_tokens = r->model.mtp_late_tokens,
-        .balance = {.sequence = r->balance.sequence,
-                    .expert = r->balance.expert,
-                    .device = r->balance.device,
-                    .transfer = r->balance.transfer,
-                    .n_devices = (int32_t)r->balance.devices},
-        .capacity = {.factor = r->balance.capacity},
-        .bias_gamma = (float)r->balance.gamma,
-        .bias_until_tokens = r->balance.gamma_until_tokens,
-        .outlier_z = r->optimizer.outlier_z,
-        .ema = r->optimizer.ema,
-        .dpo = {.beta = r->dpo.beta,
-                .label_smoothing = r->dpo.label_smoothing,
-                .sft = r->dpo.sft},
-        .compute = types[r->train.compute],
-        .mla = r->model.mla ? MK_MLA_ABSORBED : MK_MLA_EXPANDED,
-    };
-
-    o.optim = optim_defaults();
-    o.optim.kind = r->optimizer.kind == RECIPE_ADAMW ? OPTIM_ADAMW : OPTIM_MUON;
-    o.optim.muon.variant = variants[r->optimizer.kind];
-    o.optim.muon.weight_decay = r->optimizer.weight_decay;
-    o.optim.beta1 = r->optimizer.beta1;
-    o.optim.beta2 = r->optimizer.beta2;
-    o.optim.eps = r->optimizer.eps;
-    o.optim.weight_decay = r->optimizer.weight_decay;
-    o.optim.clip = r->optimizer.clip;
-    o.optim.bf16_moments = r->optimizer.moments == 1;
-    o.optim.muon_lr = r->optimizer.muon_lr;
-    return o;
-}
-
-/* Experts are divided among as many devices as there are groups unless the recipe says. */
-static int set_devices(struct trainer_options *o, const struct arch *a, struct mk_error *err)
-{
-    if (o->balance.n_devices == 0)
-        o->balance.n_devices = a->n_group;
-    o->capacity.n_devices = o->balance.n_devices;
-    if (a->n_experts && o->capacity.factor > 0 && o->balance.n_devices < 2)
-        return mk_error_set(err, MK_EINVAL,
-                            "balance.capacity: it is that of a device: say how many there are in "
-                            "balance.devices");
-    if (a->n_experts && o->balance.n_devices > 0 && a->n_experts % o->balance.n_devices)
-        return mk_error_set(err, MK_EINVAL, "balance.devices: %d experts do not divide among %d",
-                            a->n_experts, o->balance.n_devices);
-    return 0;
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
@@ -163,7 +77,7 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
     train_show(run, &s, *last);
     if (r->sample.every && due(r->sample.every, s.step, *last) && train_sample(run, err))
         return err->code;
-    return due(r->save.every, s.step, *last) || interrupted ? save(run, err) : 0;
+    return due(r->save.every, s.step, *last) || interrupt_asked() ? save(run, err) : 0;
 }
 
 /* What is left when a run cannot go on. */
@@ -181,7 +95,7 @@ static int loop(struct train_run *run, struct mk_error *err)
 
     run->begun_ms = clock_ms();
     run->begun_tokens = run->trainer.state.tokens;
-    while (!last && !interrupted)
+    while (!last && !interrupt_asked())
         if (one_step(run, &last, err))
             return explain(run, err);
     if (!last && save(run, err)) /* the signal may have come behind the step's own look */
@@ -218,7 +132,7 @@ static int open_reference(struct train_run *run, bool resume, struct mk_error *e
 
 static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error *err)
 {
-    struct trainer_options o = trainer_options_of(run->recipe);
+    struct trainer_options o = train_options(run->recipe);
     bool resume;
 
     if (train_open_folder(&run->folder, run->recipe, run->path, "minke train", run->resume, err) ||
@@ -228,7 +142,7 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
     resume = run->folder.step > 0;
     if (prepare(&run->data, run->recipe, run->base, run->folder.path, resume ? from : NULL,
                 run->compute.ex, err) ||
-        set_devices(&o, &run->data.params.arch, err) || train_check_memory(run, &o, err) ||
+        train_set_devices(&o, &run->data.params.arch, err) || train_check_memory(run, &o, err) ||
         params_take_gradients(&run->data.params, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
         (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
@@ -252,7 +166,7 @@ int train_run(struct train_run *run, struct mk_error *err)
     if (code && run->folder.step > 0)
         say_earlier(run, from, err);
     if (!code) {
-        catch_interrupts();
+        interrupt_catch();
         code = loop(run, err);
     }
     run_folder_close(&run->folder);

@@ -51,6 +51,10 @@ int train_read_recipe(struct recipe *r, const char *path, const struct cli_list 
 /* run_folder_open with the recipe as it was resolved. */
 int train_open_folder(struct run_folder *f, const struct recipe *r, const char *run,
                       const char *command, bool resume, struct mk_error *err);
+/* Of a recipe, before the model is known; experts are divided among as many devices as there are
+ * groups unless the recipe says. */
+struct trainer_options train_options(const struct recipe *r);
+int train_set_devices(struct trainer_options *o, const struct arch *a, struct mk_error *err);
 /* Refuses what cannot fit before memory is taken for it. */
 int train_check_memory(struct train_run *run, const struct trainer_options *o,
                        struct mk_error *err);

@@ -253,7 +253,8 @@ struct kernels {
 
     /* Cross entropy of softmax(x[t]) and target[t], in nats, and in place its gradient times
      * scale[t]: loss[t] = log sum e^x[t] - x[t, target], x[t, i] = (p[i] - (i == target)) *
-     * scale[t]. target -1: loss 0, gradient 0. n >= 1. Class EXACT. */
+     * scale[t]. target -1: loss 0, gradient 0. n >= 1. Class EXACT; the loss has the bits of
+     * log_sum_exp(x[t]) - x[t, target], so that a sampler's log-probability is the trainer's. */
     void (*softmax_xent)(struct compute *c, float *x, int64_t stride, const int32_t *target,
                          const float *scale, float *loss, int64_t n_rows, int32_t n);
 

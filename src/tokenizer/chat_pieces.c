@@ -25,7 +25,7 @@ static void mark_typed(struct chat_out *o, size_t begin)
     }
     if (o->n_typed == o->capacity) {
         size_t capacity = o->capacity ? o->capacity * 2 : 32;
-        struct text_span *typed = realloc(o->typed, capacity * sizeof *typed);
+        struct typed_span *typed = realloc(o->typed, capacity * sizeof *typed);
 
         if (!typed) {
             o->rc = mk_error_memory(o->err, capacity * sizeof *typed);
@@ -34,7 +34,7 @@ static void mark_typed(struct chat_out *o, size_t begin)
         o->typed = typed;
         o->capacity = capacity;
     }
-    o->typed[o->n_typed++] = (struct text_span){begin, o->text->n};
+    o->typed[o->n_typed++] = (struct typed_span){begin, o->text->n};
 }
 
 void chat_put(struct chat_out *o, const char *literal)

@@ -26,7 +26,7 @@ struct chat_answer_text {
 struct chat_out {
     const struct chat *chat;
     struct buf *text;
-    struct text_span *typed; /* owned; [n_typed] what came from outside, neighbours joined */
+    struct typed_span *typed; /* owned; [n_typed] what came from outside, neighbours joined */
     size_t n_typed, capacity;
     struct chat_answer_text *answers; /* owned; [n_answers] in order */
     size_t n_answers, answers_capacity;

@@ -272,7 +272,7 @@ static int encode_trusted(struct encoder *e, const unsigned char *text, size_t b
 /* Parts of a text in order; those that came from outside are passed over one by one. */
 struct typed_text {
     const unsigned char *text;
-    const struct text_span *typed; /* [n] those that end behind what was encoded */
+    const struct typed_span *typed; /* [n] those that end behind what was encoded */
     size_t n;
 };
 
@@ -304,7 +304,7 @@ static int encode_range(struct encoder *e, struct typed_text *s, size_t from, si
 }
 
 int tokenizer_encode_cut(const struct tokenizer *t, const char *text, size_t n,
-                         const struct text_span *typed, size_t n_typed,
+                         const struct typed_span *typed, size_t n_typed,
                          const struct text_cuts *cuts, struct ids *out, struct mk_error *err)
 {
     struct typed_text s = {(const unsigned char *)text, typed, n_typed};
@@ -328,7 +328,7 @@ int tokenizer_encode_cut(const struct tokenizer *t, const char *text, size_t n,
 }
 
 int tokenizer_encode_typed(const struct tokenizer *t, const char *text, size_t n,
-                           const struct text_span *typed, size_t n_typed, struct ids *out,
+                           const struct typed_span *typed, size_t n_typed, struct ids *out,
                            struct mk_error *err)
 {
     return tokenizer_encode_cut(t, text, n, typed, n_typed, &(struct text_cuts){0}, out, err);

@@ -34,16 +34,16 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, bool
 /* The same for a text of which some parts came from outside: control tokens come out where they
  * stand wholly outside typed[n_typed], which are in order and apart. Ordinary text merges across
  * the borders, so the ids are those of the whole text where nobody typed a control token. */
-struct text_span { size_t begin, end; };
+struct typed_span { size_t begin, end; };
 int tokenizer_encode_typed(const struct tokenizer *t, const char *text, size_t n,
-                           const struct text_span *typed, size_t n_typed, struct ids *out,
+                           const struct typed_span *typed, size_t n_typed, struct ids *out,
                            struct mk_error *err);
 /* The same, cut at the bytes cuts[n_cuts] (ascending, at most n): nothing merges across, as if the
  * text in front had been read and the text behind were written by a model. at [n_cuts] says how
  * many ids `out` has in front of each cut. */
 struct text_cuts { const size_t *cuts; size_t n, *at; };
 int tokenizer_encode_cut(const struct tokenizer *t, const char *text, size_t n,
-                         const struct text_span *typed, size_t n_typed,
+                         const struct typed_span *typed, size_t n_typed,
                          const struct text_cuts *cuts, struct ids *out, struct mk_error *err);
 /* -1 when there is no token with exactly this text. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text);

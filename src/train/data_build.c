@@ -304,6 +304,7 @@ static int start(struct build *b, struct mk_error *err)
         fim_init(&b->fim, b->t, b->o->fim_rate, b->o->seed, err) ||
         (b->o->drop_copies && dedup_create(&b->dedup, &dedup, err)))
         return err->code;
+    b->fim.specials = b->o->specials;
     b->items = calloc(BATCH_DOCUMENTS, sizeof *b->items);
     return b->items ? 0 : mk_error_memory(err, BATCH_DOCUMENTS * sizeof *b->items);
 }

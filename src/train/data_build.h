@@ -24,6 +24,7 @@ struct data_build_options {
     double fim_rate;                  /* 0..1, see fim.h */
     uint64_t seed;                    /* of fill-in-the-middle */
     bool add_bos, add_eos;            /* around every document */
+    bool specials;                    /* control tokens in texts count */
     /* Conversations, or pairs of them, in place of texts: shards have a mask. Borrowed, or NULL.
      * Filters, near copies, fill-in-the-middle, BOS and EOS are of texts alone. */
     const struct chat_data *chat;

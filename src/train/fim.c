@@ -25,7 +25,7 @@ int fim_init(struct fim *f, const struct tokenizer *t, double rate, uint64_t see
             return mk_error_set(err, MK_ENOTFOUND,
                                 "fim: the vocabulary has no token %s: set the rate to 0", names[i]);
     }
-    *f = (struct fim){rate, seed, ids[0], ids[1], ids[2]};
+    *f = (struct fim){rate, seed, ids[0], ids[1], ids[2], false};
     return 0;
 }
 
@@ -60,12 +60,12 @@ int fim_encode(const struct fim *f, const struct tokenizer *t, uint64_t document
     size_t from, to;
 
     if (!fim_cut(f, document, text, n, &from, &to))
-        return tokenizer_encode(t, text, n, false, out, err);
-    if (ids_append(out, f->begin, err) || tokenizer_encode(t, text, from, false, out, err) ||
+        return tokenizer_encode(t, text, n, f->specials, out, err);
+    if (ids_append(out, f->begin, err) || tokenizer_encode(t, text, from, f->specials, out, err) ||
         ids_append(out, f->hole, err) ||
-        tokenizer_encode(t, text + to, n - to, false, out, err) ||
+        tokenizer_encode(t, text + to, n - to, f->specials, out, err) ||
         ids_append(out, f->end, err) ||
-        tokenizer_encode(t, text + from, to - from, false, out, err))
+        tokenizer_encode(t, text + from, to - from, f->specials, out, err))
         return err->code;
     return 0;
 }

@@ -16,6 +16,7 @@ struct fim {
     double rate;                /* 0..1 of the documents */
     uint64_t seed;
     int32_t begin, hole, end;   /* ids of the three tokens */
+    bool specials; /* control tokens in texts count: for texts that nobody else wrote */
 };
 
 /* Finds DeepSeek's three tokens; MK_ENOTFOUND when the vocabulary has none. With rate 0 it always

@@ -379,6 +379,7 @@ static int tokenise(struct job *j, const struct recipe_source *s, const char *pa
         o.quality = (struct quality_options){0}; /* what is no UTF-8 is dropped in any case */
     o.drop_copies = j->r->data.drop_copies;
     o.fim_rate = j->r->data.fim;
+    o.specials = j->r->data.specials;
     o.seed = (uint64_t)j->r->seed;
     o.chat = s->format == RECIPE_FORMAT_TEXT ? NULL : &j->p->chat;
     say(j, "tokenising", path);
@@ -522,7 +523,8 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
         prepared_release(p);
         return err->code;
     }
-    prepare_tell_loss(p, r);
+    if (p->train)
+        prepare_tell_loss(p, r);
     return 0;
 }
 

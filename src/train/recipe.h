@@ -63,6 +63,7 @@ struct recipe {
         double fim;
         bool filter, drop_copies;
         const char *field; /* of JSONL */
+        bool specials;
         int64_t format;    /* enum recipe_format of sources that do not say */
         const char *chat_template; /* a name; "": the tokenizer's */
         struct recipe_source sources[RECIPE_MAX_SOURCES];

@@ -55,6 +55,8 @@ static const struct recipe_key keys[] = {
     {"data", "drop_copies", RECIPE_BOOL, AT(data.drop_copies), 0, 0, "true", NULL,
      "drop exact and near duplicates"},
     {"data", "field", RECIPE_TEXT, AT(data.field), 0, 0, "text", NULL, "of JSONL files"},
+    {"data", "specials", RECIPE_BOOL, AT(data.specials), 0, 0, "false", NULL,
+     "control tokens written in texts count: for your own texts alone"},
     {"data", "format", RECIPE_CHOICE, AT(data.format), 0, 0, "text", "text|chat|pairs",
      "conversations: answers alone are learned; pairs: DPO"},
     {"data", "chat_template", RECIPE_TEXT, AT(data.chat_template), 0, 0, "", NULL,

@@ -184,6 +184,25 @@ static double xent_forward(const double *x, const void *context)
     return loss;
 }
 
+/* What a sampler says of a token is what training says of it. */
+static void check_xent_is_log_sum_exp(struct compute *c)
+{
+    enum { N_X = 1000 };
+    float x[N_X];
+
+    for (int32_t n = 1; n <= N_X; n += 37)
+        for (int32_t target = 0; target < n; target += 1 + n / 5) {
+            float loss, scale = 1, want;
+
+            for (int32_t i = 0; i < n; i++)
+                x[i] = (float)(20 * rng_uniform(9, (uint64_t)n, (uint64_t)i) - 10);
+            want = c->k->log_sum_exp(c, x, n) - x[target];
+            c->k->softmax_xent(c, x, n, &target, &scale, &loss, 1, n);
+            if (memcmp(&loss, &want, sizeof loss))
+                fail_msg("n %d, target %d: %.9g and %.9g", n, target, (double)loss, (double)want);
+        }
+}
+
 static void check_xent(struct compute *c)
 {
     static const int32_t target[T] = {N - 1, -1, 4};
@@ -552,6 +571,7 @@ static void test_cross_entropy_and_its_gradient_agree(void **state)
 {
     (void)state;
     on_every_cpu(check_xent);
+    on_every_cpu(check_xent_is_log_sum_exp);
 }
 
 static void test_gradient_of_softmax_is_that_of_its_formula(void **state)

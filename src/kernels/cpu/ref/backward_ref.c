@@ -60,11 +60,11 @@ static void silu_mul_ref(float *dgate, float *dup, const float *gate, const floa
 
 static float softmax_xent_ref(float *x, int32_t n, int32_t target, float scale)
 {
-    float lanes[MK_SUM_LANES] = {0}, max = -INFINITY, sum, inverse, loss;
+    float lanes[MK_SUM_LANES] = {0}, max = -INFINITY, sum, inverse;
+    float right = x[target];
 
     for (int32_t i = 0; i < n; i++)
         max = x[i] > max ? x[i] : max;
-    loss = max - x[target];
     for (int32_t i = 0; i < n; i++) {
         x[i] = exp_poly(x[i] - max);
         lanes[i % MK_SUM_LANES] += x[i];
@@ -74,7 +74,7 @@ static float softmax_xent_ref(float *x, int32_t n, int32_t target, float scale)
     x[target] -= sum; /* (p - 1) * sum */
     for (int32_t i = 0; i < n; i++)
         x[i] = x[i] * inverse * scale;
-    return loss + logf(sum);
+    return max + logf(sum) - right;
 }
 
 static void softmax_ref(float *dx, const float *p, const float *dp, int32_t n)

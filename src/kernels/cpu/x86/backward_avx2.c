@@ -128,7 +128,7 @@ static float exp_sum(float *x, float max, int32_t n)
 
 static float softmax_xent_avx2(float *x, int32_t n, int32_t target, float scale)
 {
-    float max = max_of(x, n), loss = max - x[target], sum = exp_sum(x, max, n);
+    float max = max_of(x, n), right = x[target], sum = exp_sum(x, max, n);
     __m256 inverse = _mm256_set1_ps(1.0f / sum);
 
     x[target] -= sum; /* (p - 1) * sum */
@@ -137,7 +137,7 @@ static float softmax_xent_avx2(float *x, int32_t n, int32_t target, float scale)
 
         store_first(x + i, _mm256_mul_ps(v, _mm256_set1_ps(scale)), n - i);
     }
-    return loss + logf(sum);
+    return max + logf(sum) - right;
 }
 
 static void softmax_avx2(float *dx, const float *p, const float *dp, int32_t n)

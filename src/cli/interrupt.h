@@ -1,0 +1,10 @@
+/* interrupt.h: Ctrl-C and SIGTERM end long work at its next good moment; a second one at once. */
+#ifndef MK_CLI_INTERRUPT_H
+#define MK_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+void interrupt_catch(void);
+bool interrupt_asked(void);
+
+#endif

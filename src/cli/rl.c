@@ -1,0 +1,77 @@
+/* rl.c: minke rl: a model learns from rewards. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/rl_run.h"
+#include "cli/train_run.h"
+
+static void tell(void *user, const char *text)
+{
+    const struct rl_run *run = user;
+
+    if (!run->quiet)
+        fprintf(stderr, "%s\n", text);
+}
+
+static int learn(struct rl_run *run, const char *path, const struct cli_list *sets,
+                 struct mk_error *err)
+{
+    char base[RUN_PATH];
+    struct recipe recipe;
+    int code;
+
+    if (train_read_recipe(&recipe, path, sets, base, run->path, err))
+        return err->code;
+    if (recipe.n_tasks < 1) {
+        recipe_release(&recipe);
+        return mk_error_set(err, MK_EINVAL, "%s: has no tasks: minke tasks lists them", path);
+    }
+    run->recipe = &recipe;
+    run->base = base;
+    run->data.say = tell;
+    run->data.user = run;
+    run->terminal = isatty(STDERR_FILENO);
+    code = rl_run(run, err);
+    if (!code)
+        printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
+    recipe_release(&recipe);
+    return code;
+}
+
+int cmd_rl(int argc, char **argv)
+{
+    struct rl_run run = {0};
+    struct cli_list sets = {0};
+    const struct cli_option options[] = {
+        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over the recipe, e.g. rl.steps=50", 0, 0,
+         NULL},
+        {"resume", 'r', CLI_FLAG, &run.resume, NULL, "go on after the last checkpoint", 0, 0, NULL},
+        {"cpu", 0, CLI_STRING, &run.cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0,
+         NULL},
+        {"quiet", 'q', CLI_FLAG, &run.quiet, NULL, "no progress", 0, 0, NULL},
+        {0}};
+    const struct cli_syntax syntax = {
+        .command = "rl",
+        .arguments = "RECIPE.yaml",
+        .about = "Lets a model answer questions whose answers can be checked, and learn from what\n"
+                 "was right (GRPO). Recipes have a list of tasks and the sections rl and rollout;\n"
+                 "docs/training.md lists every key. Ctrl-C saves; --resume goes on to the bit.\n\n"
+                 "example: minke rl recipes/zero-demo.yaml",
+        .min_args = 1,
+        .max_args = 1,
+        .options = options};
+    struct mk_error err;
+    int n, status = cli_parse(&syntax, argc, argv, &n);
+
+    if (status != CLI_RUN)
+        return status;
+    status = learn(&run, argv[1], &sets, &err);
+    if (status == MK_ECANCELLED) {
+        cli_fail(&err);
+        return 130;
+    }
+    return status ? cli_fail(&err) : 0;
+}

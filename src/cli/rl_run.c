@@ -1,0 +1,172 @@
+/* rl_run.c: the loop over the steps of reinforcement learning. */
+#include "cli/rl_run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/interrupt.h"
+#include "cli/train_run.h"
+#include "runs/report.h"
+#include "train/checkpoint.h"
+
+static bool stop(void *user)
+{
+    (void)user;
+    return interrupt_asked();
+}
+
+static int save(struct rl_run *run, struct mk_error *err)
+{
+    struct checkpoint_more more = {learner_save, &run->learner};
+    char dir[RUN_PATH];
+    int64_t step = run->learner.step;
+
+    if (step == run->last_saved)
+        return 0;
+    if (run_folder_sync(&run->folder, err) || run_folder_checkpoint(&run->folder, dir, step, err) ||
+        checkpoint_write(dir, &run->trainer, NULL, run->data.tokenizer, &more, err))
+        return err->code;
+    run->last_saved = step;
+    run_folder_prune(&run->folder, run->recipe->save.keep);
+    return report_refresh(run->folder.path, err);
+}
+
+static bool due(int64_t every, int64_t step, bool last)
+{
+    return last || (every > 0 && step % every == 0);
+}
+
+static int test(struct rl_run *run, bool *good, struct mk_error *err)
+{
+    int32_t n = (int32_t)run->recipe->eval.sequences;
+
+    if (learner_evaluate(&run->learner, n, &run->test, err))
+        return err->code;
+    run->tested = true;
+    *good = run->recipe->rl.stop_at > 0 &&
+            (double)run->test.n_correct >= run->recipe->rl.stop_at * (double)run->test.n_answers;
+    return 0;
+}
+
+static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
+{
+    const struct recipe *r = run->recipe;
+    struct learner_report report;
+    bool tested, good = false;
+
+    if (learner_step(&run->learner, &report, stop, NULL, err))
+        return err->code;
+    *last = report.step >= r->rl.steps;
+    if (r->sample.every && due(r->sample.every, report.step, *last || report.step == 1) &&
+        rl_write_samples(run, err))
+        return err->code;
+    tested = due(r->eval.every, report.step, *last);
+    if (tested && test(run, &good, err))
+        return err->code;
+    *last |= good;
+    if (rl_write_metrics(run, &report, tested, err))
+        return err->code;
+    rl_show(run, &report, *last);
+    return due(r->save.every, report.step, *last) ? save(run, err) : 0;
+}
+
+static int explain(const struct rl_run *run, struct mk_error *err)
+{
+    if (run->last_saved > 0)
+        return mk_error_wrap(err, "the last checkpoint is %s/checkpoints/step-%06" PRId64,
+                             run->folder.path, run->last_saved);
+    return err->code;
+}
+
+static int loop(struct rl_run *run, struct mk_error *err)
+{
+    bool last = run->learner.step >= run->recipe->rl.steps;
+    int code = 0;
+
+    run->begun_ms = clock_ms();
+    run->begun_step = run->learner.step;
+    while (!last && !code && !interrupt_asked())
+        code = one_step(run, &last, err);
+    if (code && code != MK_ECANCELLED)
+        return explain(run, err);
+    if (last)
+        return 0;
+    if (save(run, err))
+        return explain(run, err);
+    return mk_error_set(err, MK_ECANCELLED,
+                        "stopped after step %" PRId64 ": minke rl with --resume goes on",
+                        run->learner.step);
+}
+
+/* Blocks that predict further ahead do not learn from rewards. */
+static void freeze_mtp(struct params *p)
+{
+    for (int64_t i = 0; i < p->n_items; i++)
+        if (p->items[i].layer >= p->arch.n_layers)
+            p->items[i].frozen = true;
+}
+
+static int open_learner(struct rl_run *run, const char *from, struct mk_error *err)
+{
+    struct trainer_options o = train_options(run->recipe);
+
+    o.schedule.tokens = run->recipe->rl.steps;
+    o.mtp_weight = o.mtp_late_weight = 0;
+    freeze_mtp(&run->data.params);
+    if (train_set_devices(&o, &run->data.params.arch, err) ||
+        params_take_gradients(&run->data.params, err) ||
+        trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
+        (from && checkpoint_read_state(from, &run->trainer, NULL, err)) ||
+        (from && trainer_pack(&run->trainer, err)) ||
+        learner_init(&run->learner, run->recipe, run->base, &run->trainer, run->data.vocabulary,
+                     err))
+        return err->code;
+    return from ? learner_restore(&run->learner, from, err) : 0;
+}
+
+static int open_run(struct rl_run *run, struct mk_error *err)
+{
+    char path[RUN_PATH], *from;
+    size_t n = (size_t)run->recipe->rl.steps;
+
+    if (train_open_folder(&run->folder, run->recipe, run->path, "minke rl", run->resume, err) ||
+        run_folder_checkpoint(&run->folder, path, run->folder.step, err) ||
+        compute_init(&run->compute, run->cpu, (int)run->recipe->threads, err))
+        return err->code;
+    from = run->folder.step > 0 ? path : NULL;
+    if (prepare(&run->data, run->recipe, run->base, run->folder.path, from, run->compute.ex, err) ||
+        open_learner(run, from, err))
+        return err->code;
+    run->last_saved = run->folder.step;
+    run->pass = calloc(n, sizeof *run->pass);
+    run->length = calloc(n, sizeof *run->length);
+    if (!run->pass || !run->length)
+        return mk_error_memory(err, n * sizeof *run->pass);
+    return run_folder_metrics(&run->folder, err);
+}
+
+int rl_run(struct rl_run *run, struct mk_error *err)
+{
+    int code;
+
+    run->folder.lock = -1;
+    code = open_run(run, err);
+    if (!code) {
+        interrupt_catch();
+        code = loop(run, err);
+    }
+    run_folder_close(&run->folder);
+    if (run->learner.recipe)
+        learner_release(&run->learner);
+    if (run->trainer.params)
+        trainer_release(&run->trainer);
+    prepared_release(&run->data);
+    if (run->compute.ex)
+        compute_release(&run->compute);
+    free(run->pass);
+    free(run->length);
+    return code;
+}

@@ -1,0 +1,44 @@
+/* rl_run.h: one run of reinforcement learning in its folder. Parts of `minke rl`. */
+#ifndef MK_CLI_RL_RUN_H
+#define MK_CLI_RL_RUN_H
+
+#include "cli/cli.h"
+#include "rl/learner.h"
+#include "runs/run_folder.h"
+#include "train/prepare.h"
+
+struct rl_run {
+    const struct recipe *recipe;
+    const char *base; /* folder of the recipe */
+    const char *cpu;
+    bool resume, quiet, graph; /* graph: two curves on the terminal */
+    char path[RUN_PATH];
+    struct run_folder folder;
+    struct compute compute;
+    struct prepared data;
+    struct trainer trainer;
+    struct learner learner;
+    int64_t last_saved; /* step of the last checkpoint, 0: none */
+    struct learner_test test;
+    bool tested;
+    /* For the terminal. */
+    bool terminal, drawn;
+    double begun_ms, shown_ms;
+    int64_t begun_step;
+    float *pass, *length; /* [rl.steps] of each step so far, for the curves */
+    int64_t n_curve;
+};
+
+/* Until the recipe's steps are done, or Ctrl-C: as train_run. */
+int rl_run(struct rl_run *run, struct mk_error *err);
+
+/* ---- Parts ---------------------------------------------------------------------------------- */
+
+/* A line of metrics.jsonl and one of timing.jsonl; tested: run->test is of this step. */
+int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool tested,
+                     struct mk_error *err);
+/* RUN/samples/step-N.jsonl: answers of the step that was. */
+int rl_write_samples(struct rl_run *run, struct mk_error *err);
+void rl_show(struct rl_run *run, const struct learner_report *r, bool last);
+
+#endif

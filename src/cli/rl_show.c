@@ -1,0 +1,216 @@
+/* rl_show.c: how a run of reinforcement learning is doing: its metrics, some of its answers, and
+ * what a person watches. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/map_file.h"
+#include "cli/progress.h"
+#include "cli/rl_run.h"
+
+#define N_SAMPLES 64 /* answers of a step that are kept */
+
+/* ---- metrics.jsonl -------------------------------------------------------------------------- */
+
+static double share(int64_t n, int64_t of)
+{
+    return of > 0 ? (double)n / (double)of : 0;
+}
+
+static json_t *tasks_json(const struct rl_run *run, const struct learner_task *tasks,
+                          bool with_level)
+{
+    json_t *all = json_object();
+
+    for (int32_t i = 0; i < run->learner.questions.n_tasks; i++) {
+        const struct learner_task *t = &tasks[i];
+        json_t *one;
+
+        if (t->n_answers == 0)
+            continue;
+        one = json_pack("{s:f}", "pass", share(t->n_correct, t->n_answers));
+        if (with_level) {
+            json_object_set_new(one, "reward", json_real(t->reward / (double)t->n_answers));
+            json_object_set_new(one, "level",
+                                json_integer(run->learner.questions.places[i].level));
+        }
+        json_object_set_new(all, run->recipe->tasks[i].name, one);
+    }
+    return all;
+}
+
+static json_t *step_json(const struct rl_run *run, const struct learner_report *r)
+{
+    json_t *o = json_pack("{s:I, s:I, s:f, s:f, s:i, s:i, s:f, s:f, s:f, s:f}", "step",
+                          (json_int_t)r->step, "tokens", (json_int_t)run->trainer.state.tokens,
+                          "reward", r->reward, "pass", share(r->n_correct, r->n_answers), "asked",
+                          r->n_asked, "live", r->n_live, "length", r->length, "truncated",
+                          share(r->n_truncated, r->n_answers), "formed",
+                          share(r->n_formed, r->n_answers), "entropy", r->entropy);
+
+    json_object_set_new(o, "updates", json_integer(r->n_updates));
+    json_object_set_new(o, "loss", json_real(r->loss));
+    json_object_set_new(o, "norm", json_real(r->norm));
+    json_object_set_new(o, "lr", json_real(r->lr));
+    json_object_set_new(o, "clipped", json_real(share(r->n_clipped, r->n_trained)));
+    if (run->learner.has_reference)
+        json_object_set_new(o, "kl", json_real(r->kl));
+    if (!run->learner.exact) {
+        json_object_set_new(o, "mismatch", json_real(r->mismatch));
+        json_object_set_new(o, "mean_mismatch", json_real(r->mean_mismatch));
+        json_object_set_new(o, "masked", json_integer(r->n_masked));
+    }
+    json_object_set_new(o, "tasks", tasks_json(run, r->tasks, true));
+    return o;
+}
+
+int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool tested,
+                     struct mk_error *err)
+{
+    json_t *o = step_json(run, r);
+    const struct learner_test *t = &run->test;
+    char *text, timing[200];
+    int code;
+
+    if (tested)
+        json_object_set_new(o, "test",
+                            json_pack("{s:f, s:f, s:I, s:o}", "pass",
+                                      share(t->n_correct, t->n_answers), "length", t->length,
+                                      "questions", (json_int_t)t->n_answers, "tasks",
+                                      tasks_json(run, t->tasks, false)));
+    text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(o);
+    if (!text)
+        return mk_error_memory(err, 0);
+    code = metrics_append(&run->folder.metrics, text, err);
+    free(text);
+    snprintf(timing, sizeof timing,
+             "{\"step\":%" PRId64 ",\"ms\":%.1f,\"rollout_ms\":%.1f,\"update_ms\":%.1f,"
+             "\"tokens_per_s\":%.1f}",
+             r->step, r->rollout_ms + r->update_ms, r->rollout_ms, r->update_ms,
+             (double)r->n_tokens * 1000 / fmax(1, r->rollout_ms + r->update_ms));
+    return code ? code : metrics_append(&run->folder.timing, timing, err);
+}
+
+/* ---- Answers -------------------------------------------------------------------------------- */
+
+/* One line; text that is no UTF-8 cannot be, since the decoder gives none. */
+static int put_sample(const struct rl_run *run, const struct rollout *ro, struct buf *b,
+                      struct mk_error *err)
+{
+    const struct question *q = &run->learner.asked[ro->question];
+    json_t *o = json_pack("{s:s, s:i, s:s, s:s*, s:s, s:f, s:b, s:b, s:i}", "task",
+                          run->recipe->tasks[q->task].name, "level", q->level, "question",
+                          q->item.question, "reference", q->item.answer, "response", ro->text,
+                          "reward", ro->reward.total, "correct", ro->reward.correct, "truncated",
+                          ro->reward.truncated, "tokens", ro->answer.n);
+    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    int code = text ? buf_printf(b, err, "%s\n", text) : mk_error_memory(err, 0);
+
+    free(text);
+    json_decref(o);
+    return code;
+}
+
+int rl_write_samples(struct rl_run *run, struct mk_error *err)
+{
+    const struct learner *l = &run->learner;
+    int32_t samples = (int32_t)run->recipe->rl.samples, n = l->n_asked * samples;
+    char name[64], path[RUN_PATH];
+    struct buf b;
+    int code = 0;
+
+    snprintf(name, sizeof name, "samples/step-%06" PRId64 ".jsonl", l->step);
+    if (run_folder_path(&run->folder, path, name, err))
+        return err->code;
+    buf_init(&b, (size_t)1 << 28);
+    for (int32_t i = 0; i < n && i < N_SAMPLES && !code; i++)
+        code = put_sample(run, &l->rollouts[i], &b, err);
+    if (!code)
+        code = write_file(path, b.data, b.n, err);
+    buf_release(&b);
+    return code;
+}
+
+/* ---- The terminal --------------------------------------------------------------------------- */
+
+static void format_time(char text[32], double seconds)
+{
+    long s = (long)(seconds + 0.5);
+
+    snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+}
+
+static void format_line(char line[PROGRESS_COLUMNS + 1], const struct rl_run *run,
+                        const struct learner_report *r)
+{
+    double seconds = (clock_ms() - run->begun_ms) / 1000;
+    double done = (double)(r->step - run->begun_step), total = (double)run->recipe->rl.steps;
+    double left = done > 0 ? (total - (double)r->step) / done * seconds : 0;
+    char time[32], test[32] = "", body[256];
+
+    format_time(time, left > 0 ? left : seconds);
+    if (run->tested)
+        snprintf(test, sizeof test, "  test %.3f", share(run->test.n_correct, run->test.n_answers));
+    snprintf(body, sizeof body,
+             "step %" PRId64 "  pass %.3f%s  length %.1f  live %d/%d  entropy %.2f  %s %s", r->step,
+             share(r->n_correct, r->n_answers), test, r->length, r->n_live, r->n_asked, r->entropy,
+             left > 0 ? "ETA" : "took", time);
+    snprintf(line, PROGRESS_COLUMNS + 1, "%.*s", PROGRESS_COLUMNS, body);
+}
+
+/* The last `width` values as eight heights; the scale is 0 to `top`. */
+static void print_curve(const float *x, int64_t n, int width, float top, const char *name,
+                        const char *format)
+{
+    static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    int64_t first = n > width ? n - width : 0;
+
+    fprintf(stderr, "\r\033[K%-8s", name);
+    for (int64_t i = first; i < n; i++) {
+        int h = (int)(x[i] / (top > 0 ? top : 1) * 7.999f);
+
+        fputs(heights[h < 0 ? 0 : h > 7 ? 7 : h], stderr);
+    }
+    fputc(' ', stderr);
+    fprintf(stderr, format, (double)x[n - 1]);
+    fputc('\n', stderr);
+}
+
+static void draw(struct rl_run *run, const char *line)
+{
+    float top = 0;
+
+    for (int64_t i = 0; i < run->n_curve; i++)
+        top = fmaxf(top, run->length[i]);
+    if (run->drawn)
+        fputs("\033[3A", stderr);
+    print_curve(run->pass, run->n_curve, 60, 1, "correct", "%.2f");
+    print_curve(run->length, run->n_curve, 60, top, "length", "%.1f");
+    fprintf(stderr, "\r\033[K%s\n", line);
+    run->drawn = true;
+}
+
+void rl_show(struct rl_run *run, const struct learner_report *r, bool last)
+{
+    char line[PROGRESS_COLUMNS + 1];
+    double now = clock_ms(), every = run->terminal ? 100 : 5000;
+
+    if (run->n_curve < run->recipe->rl.steps) {
+        run->pass[run->n_curve] = (float)share(r->n_correct, r->n_answers);
+        run->length[run->n_curve++] = (float)r->length;
+    }
+    if (run->quiet || (!last && r->step > 1 && now - run->shown_ms < every))
+        return;
+    run->shown_ms = now;
+    format_line(line, run, r);
+    if (run->terminal)
+        draw(run, line);
+    else
+        fprintf(stderr, "%s\n", line);
+}

@@ -1,0 +1,103 @@
+/* learner.h: one step of reinforcement learning after the other: ask, answer, judge, update.
+ *
+ * Rollouts run on the weights that are being trained, in the same forward pass: in exact runs the
+ * sampler's log-probability of every token equals the trainer's to the bit, and a step in which one
+ * does not ends the run (MK_EINTERNAL). A learner's numbers follow from the recipe and its state;
+ * files, time and the terminal are its caller's. One owner. */
+#ifndef MK_RL_LEARNER_H
+#define MK_RL_LEARNER_H
+
+#include "generate/scheduler.h"
+#include "rl/objective.h"
+#include "rl/reward.h"
+#include "train/trainer.h"
+
+/* One answer that a step has seen. */
+struct rollout {
+    int32_t question; /* index */
+    struct schedule_answer answer;
+    struct reward reward;
+    double advantage;
+    const char *text; /* with tags, NUL-terminated */
+};
+
+struct learner {
+    const struct recipe *recipe; /* borrowed, as are the next three */
+    struct trainer *trainer;
+    const struct tokenizer *t;
+    struct compute *c;
+    struct questions questions;
+    struct objective objective;
+    struct scheduler *scheduler;
+    struct model fast;       /* what the sampler runs on with numerics `fast` */
+    struct params reference; /* with KL: weights and model of the reference policy */
+    struct model reference_model;
+    bool exact, has_reference, has_fast;
+    int64_t step;
+    struct arena memory; /* of one step: what follows */
+    struct question *asked; /* [n_asked] */
+    struct rollout *rollouts; /* [n_asked * rl.samples] group by group */
+    bool *live;               /* [n_asked] */
+    int32_t n_asked, room;
+};
+
+/* Of one step. Means are over all answers unless said otherwise. */
+struct learner_task {
+    int64_t n_answers, n_correct;
+    double reward; /* sum */
+};
+struct learner_report {
+    int64_t step;
+    int32_t n_asked, n_live; /* groups */
+    int64_t n_answers, n_correct, n_truncated, n_formed, n_tokens;
+    double reward, length, entropy;
+    struct learner_task tasks[RECIPE_MAX_TASKS];
+    /* Of the updates; 0 when nothing was live. */
+    int32_t n_updates;
+    double loss, kl, norm, lr;
+    int64_t n_trained, n_clipped; /* tokens */
+    int32_t n_masked;             /* answers */
+    /* |log pi_old - log mu| of the tokens trained on: the largest and the mean; 0 in exact runs. */
+    double mismatch, mean_mismatch;
+    /* Milliseconds; for timing.jsonl alone. */
+    double rollout_ms, update_ms;
+};
+
+/* The trainer's schedule must count steps. base: the recipe's folder. */
+int learner_init(struct learner *l, const struct recipe *r, const char *base, struct trainer *t,
+                 const struct tokenizer *tokenizer, struct mk_error *err);
+void learner_release(struct learner *l);
+/* stop: asked while answers are being written; true ends with MK_ECANCELLED and weights as before
+ * the step. May be NULL. */
+int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void *user), void *user,
+                 struct mk_error *err);
+
+/* Greedy answers to the first n test questions of each task. */
+struct learner_test {
+    int64_t n_answers, n_correct;
+    double length; /* mean tokens */
+    struct learner_task tasks[RECIPE_MAX_TASKS];
+};
+int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, struct mk_error *err);
+
+/* What a checkpoint keeps besides the trainer's: rl.json and, with KL, reference.safetensors.
+ * learner_save is a checkpoint_more's write. */
+int learner_save(void *learner, const char *dir, struct mk_error *err);
+int learner_restore(struct learner *l, const char *dir, struct mk_error *err);
+
+/* ---- Parts ---------------------------------------------------------------------------------- */
+
+/* rollout.c: asks and answers until there are rl.questions live groups, or too many were asked. */
+int learner_collect(struct learner *l, struct learner_report *r, bool (*stop)(void *user),
+                    void *user, struct mk_error *err);
+/* Answers prompts of `asked` into rollouts [n * n_samples], with text and reward. */
+int learner_answer(struct learner *l, struct scheduler *s, const struct question *asked, int32_t n,
+                   int32_t n_samples, uint64_t sequence, struct rollout *rollouts,
+                   bool (*stop)(void *user), void *user, struct mk_error *err);
+struct schedule_options learner_schedule(const struct learner *l, bool greedy);
+/* update.c: the objective's gradients through the trainer. */
+int learner_update(struct learner *l, struct learner_report *r, struct mk_error *err);
+/* learner.c: the reference becomes the policy as it is now. */
+int learner_take_reference(struct learner *l, struct mk_error *err);
+
+#endif

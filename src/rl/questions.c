@@ -1,0 +1,162 @@
+/* questions.c: keyed draws. */
+#include "rl/questions.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rng.h"
+
+/* Streams of base/rng.h that are used here, beside the seed. */
+enum { KEY_TASK = 0x7261736b, KEY_LEVEL = 0x6c766c };
+
+#define PASS_KEEP 0.95   /* of the running mean */
+#define MIN_GROUPS 20    /* at a level, before it may rise */
+#define NEW_SHARE 0.75   /* of questions at the highest level reached; the rest from those before */
+#define MAX_PATH 4096
+
+/* "jsonl:file" -> "jsonl:BASE/file" */
+static int open_task(struct task **t, const char *name, const char *base, struct mk_error *err)
+{
+    const char *colon = strchr(name, ':');
+    char path[MAX_PATH];
+
+    if (!colon || colon[1] == '/' || !*base)
+        return task_open(t, name, err);
+    if (snprintf(path, sizeof path, "%.*s:%s/%s", (int)(colon - name), name, base, colon + 1) >=
+        MAX_PATH)
+        return mk_error_set(err, MK_ELIMIT, "task %s: the path is too long", name);
+    return task_open(t, path, err);
+}
+
+int questions_open(struct questions *q, const struct recipe *r, const char *base,
+                   const struct tokenizer *t, struct mk_error *err)
+{
+    *q = (struct questions){.recipe = r, .t = t};
+    if (!strstr(r->rollout.prompt, "{question}"))
+        return mk_error_set(err, MK_EINVAL, "rollout.prompt: '%.60s' has no {question}",
+                            r->rollout.prompt);
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        if (open_task(&q->tasks[i], r->tasks[i].name, base, err)) {
+            questions_close(q);
+            return err->code;
+        }
+        q->n_tasks = i + 1;
+        q->places[i].level = r->tasks[i].level;
+        if (r->tasks[i].level_max > task_max_level(q->tasks[i])) {
+            mk_error_set(err, MK_EINVAL, "tasks: %s has levels 0 to %d, the recipe asks for %lld",
+                         r->tasks[i].name, task_max_level(q->tasks[i]),
+                         (long long)r->tasks[i].level_max);
+            questions_close(q);
+            return err->code;
+        }
+    }
+    return 0;
+}
+
+void questions_close(struct questions *q)
+{
+    for (int32_t i = 0; i < q->n_tasks; i++)
+        task_close(q->tasks[i]);
+    q->n_tasks = 0;
+}
+
+void question_release(struct question *q)
+{
+    task_item_release(&q->item);
+    ids_release(&q->prompt);
+}
+
+/* BOS, and the template around the question; what the question says never becomes a control
+ * token. */
+static int encode(const struct questions *q, struct question *out, struct mk_error *err)
+{
+    const char *form = q->recipe->rollout.prompt, *hole = strstr(form, "{question}");
+    const struct vocab *v = tokenizer_vocab(q->t);
+    size_t n_before = (size_t)(hole - form), n = strlen(out->item.question);
+    struct typed_span typed = {n_before, n_before + n};
+    struct buf b;
+    int code;
+
+    if (v->bos_id >= 0 && ids_append(&out->prompt, v->bos_id, err))
+        return err->code;
+    buf_init(&b, (size_t)1 << 28);
+    code = buf_append(&b, form, n_before, err);
+    if (!code)
+        code = buf_append(&b, out->item.question, n, err);
+    if (!code)
+        code = buf_append_string(&b, hole + strlen("{question}"), err);
+    if (!code)
+        code = tokenizer_encode_typed(q->t, (const char *)b.data, b.n, &typed, 1, &out->prompt,
+                                      err);
+    buf_release(&b);
+    if (!code && out->prompt.n == 0)
+        code = mk_error_set(err, MK_EINVAL, "a prompt has no tokens");
+    return code;
+}
+
+static int32_t choose_task(const struct questions *q, int64_t n)
+{
+    double sum = 0, u, passed = 0;
+    int32_t last = 0;
+
+    for (int32_t i = 0; i < q->n_tasks; i++)
+        sum += q->recipe->tasks[i].weight;
+    u = rng_uniform((uint64_t)q->recipe->seed, KEY_TASK, (uint64_t)n) * sum;
+    for (int32_t i = 0; i < q->n_tasks; i++) {
+        if (q->recipe->tasks[i].weight <= 0)
+            continue;
+        last = i;
+        passed += q->recipe->tasks[i].weight;
+        if (passed > u)
+            break;
+    }
+    return last;
+}
+
+static int32_t choose_level(const struct questions *q, int32_t task, int64_t n)
+{
+    double u = rng_uniform((uint64_t)q->recipe->seed, KEY_LEVEL, (uint64_t)n);
+    int64_t from = q->recipe->tasks[task].level, now = q->places[task].level;
+
+    if (u < NEW_SHARE || now == from)
+        return (int32_t)now;
+    return (int32_t)(from + (int64_t)((u - NEW_SHARE) / (1 - NEW_SHARE) * (double)(now - from)));
+}
+
+int questions_next(struct questions *q, struct question *out, struct mk_error *err)
+{
+    int64_t n = q->n_asked++;
+    int32_t task = choose_task(q, n);
+
+    *out = (struct question){.task = task, .level = choose_level(q, task, n)};
+    if (task_draw(q->tasks[task], TASK_TRAIN, out->level, (uint64_t)q->recipe->seed,
+                  q->places[task].n_drawn++, &out->item, err))
+        return err->code;
+    return encode(q, out, err);
+}
+
+int questions_test(const struct questions *q, int32_t task, int64_t index, struct question *out,
+                   struct mk_error *err)
+{
+    *out = (struct question){.task = task, .level = (int32_t)q->recipe->tasks[task].level_max};
+    if (task_draw(q->tasks[task], TASK_TEST, out->level, (uint64_t)q->recipe->seed, index,
+                  &out->item, err))
+        return err->code;
+    return encode(q, out, err);
+}
+
+void questions_judge(struct questions *q, const struct question *asked, double pass)
+{
+    struct questions_place *p = &q->places[asked->task];
+
+    if (asked->level != p->level)
+        return;
+    p->pass = p->n_groups == 0 ? pass : PASS_KEEP * p->pass + (1 - PASS_KEEP) * pass;
+    p->n_groups++;
+    if (q->recipe->rl.raise_at > 0 && p->n_groups >= MIN_GROUPS &&
+        p->pass >= q->recipe->rl.raise_at && p->level < q->recipe->tasks[asked->task].level_max) {
+        p->level++;
+        p->n_groups = 0;
+        p->pass = 0;
+    }
+}

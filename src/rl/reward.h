@@ -1,0 +1,21 @@
+/* reward.h: what an answer is worth: right or wrong, and what the recipe adds for its form.
+ *
+ * Rules alone, as R1-Zero (DeepSeek-R1, section 2.2.2): no model judges. */
+#ifndef MK_RL_REWARD_H
+#define MK_RL_REWARD_H
+
+#include "rl/questions.h"
+
+struct reward {
+    double total;
+    bool correct, well_formed;
+    bool truncated; /* the limit cut it: never correct */
+};
+
+/* text: the answer with its tags; n_tokens of it, the end token included; stopped: it ended by
+ * itself. r->total = correct + format_reward * well_formed + language_reward * share of words of
+ * the thought in the script - what the soft limit costs (DAPO, eq. 13). */
+struct reward reward_of(const struct questions *q, const struct question *asked, const char *text,
+                        size_t n, int32_t n_tokens, bool stopped);
+
+#endif

@@ -1,0 +1,305 @@
+/* update.c: from the answers of a step to new weights.
+ *
+ * The policy before the step, pi_old, is known from the rollout itself when sampler and trainer
+ * agree to the bit; the pass of the first update proves that they do. Else, and where a step has
+ * several updates, a pass without gradients computes it. */
+#include <math.h>
+#include <string.h>
+
+#include "rl/learner.h"
+
+/* Everything that is trained on in a step, answer after answer. */
+struct update {
+    struct learner *l;
+    struct rollout **rollouts; /* [n] of live groups */
+    int32_t n;
+    struct train_seq *seqs; /* [n] */
+    float **old, **ref;     /* [n] of [answer.n]; ref NULL without KL */
+    float **gradient;       /* [n] of [answer.n] */
+    bool known;             /* old is the sampler's, still to be proved */
+};
+
+static int32_t n_prompt(const struct update *u, int32_t i)
+{
+    return (int32_t)u->l->asked[u->rollouts[i]->question].prompt.n;
+}
+
+/* The losses of a sequence's answer: minus the log-probabilities. */
+static const float *answer_losses(const struct update *u, int32_t i)
+{
+    return u->seqs[i].loss + n_prompt(u, i) - 1;
+}
+
+/* ---- Sequences ------------------------------------------------------------------------------ */
+
+static int take_seq(struct update *u, int32_t i, struct mk_error *err)
+{
+    struct arena *m = &u->l->memory;
+    const struct schedule_answer *a = &u->rollouts[i]->answer;
+    const struct question *asked = &u->l->asked[u->rollouts[i]->question];
+    int32_t before = n_prompt(u, i), n = before + a->n - 1;
+    int32_t *ids, *targets;
+    float *weight, *loss;
+
+    if (arena_take(m, &ids, (size_t)n + 1, sizeof *ids, err) ||
+        arena_take(m, &targets, (size_t)n, sizeof *targets, err) ||
+        arena_take(m, &weight, (size_t)n, sizeof *weight, err) ||
+        arena_take(m, &loss, (size_t)n, sizeof *loss, err) ||
+        arena_take(m, &u->old[i], (size_t)a->n, sizeof **u->old, err) ||
+        arena_take(m, &u->gradient[i], (size_t)a->n, sizeof **u->gradient, err))
+        return err->code;
+    memcpy(ids, asked->prompt.data, (size_t)before * sizeof *ids);
+    memcpy(ids + before, a->ids, (size_t)a->n * sizeof *ids);
+    for (int32_t t = 0; t < n; t++) {
+        targets[t] = t < before - 1 ? -1 : ids[t + 1];
+        weight[t] = 0;
+    }
+    memcpy(u->old[i], a->logprobs, (size_t)a->n * sizeof *a->logprobs);
+    u->seqs[i] = (struct train_seq){.ids = ids,
+                                    .targets = targets,
+                                    .weight = weight,
+                                    .loss = loss,
+                                    .n_ids = n,
+                                    .experts = a->experts};
+    return 0;
+}
+
+/* Rows of the answer have their sets behind rows of the prompt that have none to rule out. */
+static int take_sets(struct update *u, int32_t i, struct mk_error *err)
+{
+    const struct schedule_answer *a = &u->rollouts[i]->answer;
+    size_t words = (size_t)schedule_set_words(u->l->trainer->params->arch.n_vocab);
+    size_t before = (size_t)n_prompt(u, i) - 1;
+    uint32_t *sets;
+
+    if (!a->sets)
+        return 0;
+    if (arena_take(&u->l->memory, &sets, (before + (size_t)a->n) * words, sizeof *sets, err))
+        return err->code;
+    memset(sets, 0xff, before * words * sizeof *sets);
+    memcpy(sets + before * words, a->sets, (size_t)a->n * words * sizeof *sets);
+    u->seqs[i].sets = sets;
+    return 0;
+}
+
+static bool takes_part(const struct learner *l, const struct rollout *ro)
+{
+    return l->live[ro->question] && !(l->recipe->rl.mask_truncated && ro->reward.truncated);
+}
+
+static int begin(struct update *u, struct mk_error *err)
+{
+    struct learner *l = u->l;
+    int32_t all = l->n_asked * (int32_t)l->recipe->rl.samples;
+    size_t n = (size_t)all;
+
+    if (arena_take(&l->memory, &u->rollouts, n, sizeof *u->rollouts, err) ||
+        arena_take(&l->memory, &u->seqs, n, sizeof *u->seqs, err) ||
+        arena_take(&l->memory, &u->old, n, sizeof *u->old, err) ||
+        arena_take(&l->memory, &u->gradient, n, sizeof *u->gradient, err))
+        return err->code;
+    for (int32_t i = 0; i < all; i++)
+        if (takes_part(l, &l->rollouts[i]))
+            u->rollouts[u->n++] = &l->rollouts[i];
+    for (int32_t i = 0; i < u->n; i++)
+        if (take_seq(u, i, err) || take_sets(u, i, err))
+            return err->code;
+    return 0;
+}
+
+static struct batch batch_of(const struct update *u, int32_t first, int32_t n)
+{
+    struct batch b = {.seqs = u->seqs + first, .n_seqs = n};
+
+    for (int32_t i = first; i < first + n; i++) {
+        b.n_tokens += u->seqs[i].n_ids;
+        b.n_targets += u->rollouts[i]->answer.n;
+    }
+    return b;
+}
+
+/* ---- Log-probabilities ---------------------------------------------------------------------- */
+
+/* What the sampler said and what the trainer says, in exact runs: the same bits. */
+static int prove(const struct update *u, int32_t first, int32_t n, struct mk_error *err)
+{
+    for (int32_t i = first; i < first + n; i++) {
+        const float *loss = answer_losses(u, i);
+
+        for (int32_t t = 0; t < u->rollouts[i]->answer.n; t++) {
+            float logp = -loss[t], said = u->rollouts[i]->answer.logprobs[t];
+
+            /* 0 and -0 are one probability. */
+            if (memcmp(&logp, &said, sizeof logp) && (logp != 0 || said != 0))
+                return mk_error_set(err, MK_EINTERNAL,
+                                    "step %lld: the sampler gave token %d of answer %d the "
+                                    "log-probability %.9g, the trainer %.9g: they must be equal",
+                                    (long long)u->l->step + 1, t, i, (double)said, (double)logp);
+        }
+    }
+    return 0;
+}
+
+static int forward(struct update *u, const struct model *m, struct mk_error *err)
+{
+    struct batch b = batch_of(u, 0, u->n);
+
+    return trainer_losses(u->l->trainer, m, &b, err);
+}
+
+static int take_reference(struct update *u, struct mk_error *err)
+{
+    struct learner *l = u->l;
+
+    if (!l->has_reference)
+        return 0;
+    if (arena_take(&l->memory, &u->ref, (size_t)u->n, sizeof *u->ref, err) ||
+        forward(u, &l->reference_model, err))
+        return err->code;
+    for (int32_t i = 0; i < u->n; i++) {
+        int32_t n = u->rollouts[i]->answer.n;
+
+        if (arena_take(&l->memory, &u->ref[i], (size_t)n, sizeof **u->ref, err))
+            return err->code;
+        for (int32_t t = 0; t < n; t++)
+            u->ref[i][t] = -answer_losses(u, i)[t];
+    }
+    return 0;
+}
+
+/* pi_old where the rollout does not give it. */
+static int take_old(struct update *u, struct learner_report *r, struct mk_error *err)
+{
+    const struct recipe *rc = u->l->recipe;
+    double sum = 0;
+    int64_t n = 0;
+
+    u->known = u->l->exact && rc->rl.epochs == 1 && rc->rl.batches == 1;
+    if (u->known)
+        return 0;
+    if (forward(u, &u->l->trainer->model, err) || (u->l->exact && prove(u, 0, u->n, err)))
+        return err->code;
+    for (int32_t i = 0; i < u->n; i++)
+        for (int32_t t = 0; t < u->rollouts[i]->answer.n; t++, n++) {
+            double d;
+
+            u->old[i][t] = -answer_losses(u, i)[t];
+            d = fabs((double)u->old[i][t] - (double)u->rollouts[i]->answer.logprobs[t]);
+            r->mismatch = fmax(r->mismatch, d);
+            sum += d;
+        }
+    r->mean_mismatch = n ? sum / (double)n : 0;
+    return 0;
+}
+
+/* ---- Updates -------------------------------------------------------------------------------- */
+
+/* The tokens that were drawn from the policy: all but the one that a budget put there. */
+static int drawn(struct update *u, int32_t i, const bool **counts, struct mk_error *err)
+{
+    const struct schedule_answer *a = &u->rollouts[i]->answer;
+    bool *all;
+
+    *counts = NULL;
+    if (a->forced < 0)
+        return 0;
+    if (arena_take(&u->l->memory, &all, (size_t)a->n, sizeof *all, err))
+        return err->code;
+    for (int32_t t = 0; t < a->n; t++)
+        all[t] = t != a->forced;
+    *counts = all;
+    return 0;
+}
+
+/* Weights of the tokens of answer i under the policy whose log-probabilities are `logp`. */
+static int weigh(struct update *u, int32_t i, const struct objective_scope *s, const float *logp,
+                 struct learner_report *r, struct mk_error *err)
+{
+    const struct rollout *ro = u->rollouts[i];
+    struct objective_answer a = {.n = ro->answer.n,
+                                 .advantage = ro->advantage,
+                                 .logp = logp,
+                                 .old = u->old[i],
+                                 .sampled = u->l->exact ? NULL : ro->answer.logprobs,
+                                 .ref = u->ref ? u->ref[i] : NULL};
+    struct objective_sums sums;
+    float *weight = (float *)u->seqs[i].weight + n_prompt(u, i) - 1;
+
+    if (drawn(u, i, &a.counts, err))
+        return err->code;
+    sums = objective_gradient(&u->l->objective, s, &a, u->gradient[i]);
+    if (!isfinite(sums.loss))
+        return mk_error_set(err, MK_EINVAL,
+                            "step %lld: the reward or the loss of an answer is not a number",
+                            (long long)u->l->step + 1);
+    for (int32_t t = 0; t < a.n; t++)
+        weight[t] = -u->gradient[i][t];
+    r->loss += sums.loss;
+    r->kl += sums.kl;
+    r->n_clipped += sums.n_clipped;
+    r->n_masked += sums.masked;
+    r->n_trained += a.n;
+    return 0;
+}
+
+/* log pi of the weights as they are now. */
+static int current(struct update *u, int32_t first, int32_t n, bool first_update,
+                   struct mk_error *err)
+{
+    struct batch b = batch_of(u, first, n);
+
+    return first_update ? 0 : trainer_losses(u->l->trainer, &u->l->trainer->model, &b, err);
+}
+
+static int one_update(struct update *u, int32_t first, int32_t n, bool first_update,
+                      struct learner_report *r, struct mk_error *err)
+{
+    struct batch b = batch_of(u, first, n);
+    struct objective_scope s = {n, b.n_targets};
+    struct step_report step;
+    float *logp;
+
+    if (current(u, first, n, first_update, err))
+        return err->code;
+    for (int32_t i = first; i < first + n; i++) {
+        int32_t n_tokens = u->rollouts[i]->answer.n;
+
+        if (arena_take(&u->l->memory, &logp, (size_t)n_tokens, sizeof *logp, err))
+            return err->code;
+        for (int32_t t = 0; t < n_tokens; t++)
+            logp[t] = first_update ? u->old[i][t] : -answer_losses(u, i)[t];
+        if (weigh(u, i, &s, logp, r, err))
+            return err->code;
+    }
+    if (trainer_update(u->l->trainer, &b, 1, u->l->step + 1, &step, err))
+        return err->code;
+    r->norm = step.norm;
+    r->lr = step.lr;
+    r->n_updates++;
+    return u->known ? prove(u, first, n, err) : 0;
+}
+
+int learner_update(struct learner *l, struct learner_report *r, struct mk_error *err)
+{
+    struct update u = {.l = l};
+    int32_t batches = (int32_t)l->recipe->rl.batches;
+
+    if (begin(&u, err))
+        return err->code;
+    if (u.n == 0)
+        return 0;
+    if (take_old(&u, r, err) || take_reference(&u, err))
+        return err->code;
+    batches = batches < u.n ? batches : u.n;
+    for (int32_t e = 0; e < l->recipe->rl.epochs; e++)
+        for (int32_t b = 0; b < batches; b++) {
+            int32_t first = (int32_t)((int64_t)u.n * b / batches);
+            int32_t end = (int32_t)((int64_t)u.n * (b + 1) / batches);
+
+            if (one_update(&u, first, end - first, e == 0 && b == 0, r, err))
+                return err->code;
+        }
+    r->loss /= r->n_updates;
+    r->kl /= r->n_updates;
+    return 0;
+}
