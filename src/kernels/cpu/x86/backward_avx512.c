@@ -124,7 +124,7 @@ static float exp_sum(float *x, float max, int32_t n)
 
 static float softmax_xent_avx512(float *x, int32_t n, int32_t target, float scale)
 {
-    float max = max_of(x, n), loss = max - x[target], sum = exp_sum(x, max, n);
+    float max = max_of(x, n), right = x[target], sum = exp_sum(x, max, n);
     __m512 inverse = _mm512_set1_ps(1.0f / sum);
 
     x[target] -= sum; /* (p - 1) * sum */
@@ -133,7 +133,7 @@ static float softmax_xent_avx512(float *x, int32_t n, int32_t target, float scal
 
         store(x + i, _mm512_mul_ps(v, _mm512_set1_ps(scale)), n - i);
     }
-    return loss + logf(sum);
+    return max + logf(sum) - right;
 }
 
 static void softmax_avx512(float *dx, const float *p, const float *dp, int32_t n)
