@@ -24,7 +24,6 @@ static int take_chunk(struct head_loss *h, struct chunk *c, struct mk_error *err
     struct arena *m = h->back->s->memory;
     size_t n, d = (size_t)a->d_model;
 
-    c->n = 0;
     c->room = CHUNK_VALUES / a->n_vocab;
     c->room = c->room < 16 ? 16 : c->room > CHUNK_MAX ? CHUNK_MAX : c->room;
     n = (size_t)c->room;
@@ -119,11 +118,9 @@ int head_loss(struct head_loss *h, struct mk_error *err)
     struct step *s = h->back->s;
     struct arena_mark mark = arena_mark(s->memory);
     int32_t v = s->m->arch.n_vocab;
-    struct chunk c;
+    struct chunk c = {0};
 
     h->n_targets = 0;
-    if (take_chunk(h, &c, err))
-        return err->code;
     for (int32_t i = 0; i < s->n_seqs; i++)
         for (int32_t j = 0; j < h->seqs[i].n_ids; j++) {
             int32_t target = h->seqs[i].targets[j];
@@ -134,7 +131,8 @@ int head_loss(struct head_loss *h, struct mk_error *err)
                                     v);
             if (h->seqs[i].loss)
                 h->seqs[i].loss[j] = 0;
-            if (target >= 0 && add_row(h, &c, i, j, err))
+            if (target >= 0 &&
+                ((!c.room && take_chunk(h, &c, err)) || add_row(h, &c, i, j, err)))
                 return err->code;
         }
     if (chunk_finish(h, &c, err))

@@ -51,19 +51,22 @@ static uint64_t held(const struct trainer *t)
     return arena_most(&t->pass_memory) + arena_most(&t->c->scratch) + arena_most(&t->c->rounded);
 }
 
-/* One pass of n rows: what its arenas hold after it. */
-static int rehearse(struct trainer *t, int32_t n, int32_t longest, const struct pass_options *o,
-                    uint64_t *bytes, struct mk_error *err)
+/* One pass of n rows: what its arenas hold after it. head: every row has a target; without any the
+ * head is not computed, whose memory is much the same for few rows and many. */
+static int rehearse(struct trainer *t, int32_t n, int32_t longest, bool head,
+                    const struct pass_options *o, uint64_t *bytes, struct mk_error *err)
 {
-    int32_t ids[2 * SMALL], n_seqs = 0;
+    int32_t ids[2 * SMALL], targets[2 * SMALL], n_seqs = 0;
     struct train_seq seqs[2 * SMALL];
     struct pass_result r = {0};
 
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < n; i++) {
         ids[i] = i % t->params->arch.n_vocab;
+        targets[i] = head ? ids[i] : -1;
+    }
     for (int32_t at = 0; at < n; at += longest)
         seqs[n_seqs++] = (struct train_seq){.ids = ids + at,
-                                            .targets = ids + at,
+                                            .targets = targets + at,
                                             .n_ids = n - at < longest ? n - at : longest};
     arena_release(&t->pass_memory);
     if (pass_run(&t->model, t->params, t->c, &t->pass_memory, seqs, n_seqs, o, &r, err))
@@ -72,17 +75,18 @@ static int rehearse(struct trainer *t, int32_t n, int32_t longest, const struct 
     return 0;
 }
 
-/* What a pass of n_rows would hold: a line through two small ones. */
+/* What a pass of n_rows would hold: a small one with its head, and for more rows the slope of the
+ * line through two without. */
 static int extend(struct trainer *t, int64_t n_rows, int32_t longest, const struct pass_options *o,
                   uint64_t *bytes, struct mk_error *err)
 {
     uint64_t first, second;
 
-    if (rehearse(t, SMALL, longest, o, &first, err) ||
-        rehearse(t, 2 * SMALL, longest, o, &second, err))
+    if (rehearse(t, SMALL, longest, false, o, &first, err) ||
+        rehearse(t, 2 * SMALL, longest, false, o, &second, err) ||
+        rehearse(t, 2 * SMALL, longest, true, o, bytes, err))
         return err->code;
     arena_release(&t->pass_memory);
-    *bytes = second;
     if (n_rows > 2 * SMALL && second > first)
         *bytes += (uint64_t)((double)(second - first) * (double)(n_rows - 2 * SMALL) / SMALL);
     return 0;

@@ -1,7 +1,7 @@
 /* need.h: how much memory a run will take, told before it begins, so that none dies of it at step
  * 300.
  *
- * Weights, gradients and moments are counted. What a pass takes is measured: two small ones are
+ * Weights, gradients and moments are counted. What a pass takes is measured: three small ones are
  * computed, and since its memory is linear in its rows, that of the largest follows. */
 #ifndef MK_TRAIN_NEED_H
 #define MK_TRAIN_NEED_H
