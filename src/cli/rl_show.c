@@ -99,18 +99,40 @@ int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool te
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
+/* What another program needs to compute the same step (tests/peers/rl_peers.py). */
+static void put_tokens(json_t *o, const struct question *q, const struct rollout *ro)
+{
+    json_t *prompt = json_array(), *ids = json_array(), *logprobs = json_array();
+
+    for (size_t i = 0; i < q->prompt.n; i++)
+        json_array_append_new(prompt, json_integer(q->prompt.data[i]));
+    for (int32_t t = 0; t < ro->answer.n; t++) {
+        json_array_append_new(ids, json_integer(ro->answer.ids[t]));
+        json_array_append_new(logprobs, json_real((double)ro->answer.logprobs[t]));
+    }
+    json_object_set_new(o, "prompt_ids", prompt);
+    json_object_set_new(o, "ids", ids);
+    json_object_set_new(o, "logprobs", logprobs);
+}
+
 /* One line; text that is no UTF-8 cannot be, since the decoder gives none. */
 static int put_sample(const struct rl_run *run, const struct rollout *ro, struct buf *b,
                       struct mk_error *err)
 {
     const struct question *q = &run->learner.asked[ro->question];
-    json_t *o = json_pack("{s:s, s:i, s:s, s:s*, s:s, s:f, s:b, s:b, s:i}", "task",
+    json_t *o = json_pack("{s:s, s:i, s:s, s:s*, s:s, s:f, s:f, s:b, s:b, s:i}", "task",
                           run->recipe->tasks[q->task].name, "level", q->level, "question",
                           q->item.question, "reference", q->item.answer, "response", ro->text,
-                          "reward", ro->reward.total, "correct", ro->reward.correct, "truncated",
-                          ro->reward.truncated, "tokens", ro->answer.n);
-    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    int code = text ? buf_printf(b, err, "%s\n", text) : mk_error_memory(err, 0);
+                          "reward", ro->reward.total, "advantage", ro->advantage, "correct",
+                          ro->reward.correct, "truncated", ro->reward.truncated, "tokens",
+                          ro->answer.n);
+    char *text;
+    int code;
+
+    if (o)
+        put_tokens(o, q, ro);
+    text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    code = text ? buf_printf(b, err, "%s\n", text) : mk_error_memory(err, 0);
 
     free(text);
     json_decref(o);

@@ -1,0 +1,104 @@
+"""One step of minke rl, once more in PyTorch: the same answers, losses, gradients, clipping, AdamW.
+
+The log-probabilities that minke's sampler saw, the advantages and the weights after the step are
+compared with those of transformers' own model.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MINKE = ROOT / "build/minke"
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path.insert(0, str(ROOT / "tools/golden"))
+from objective import advantages, answer_loss  # noqa: E402
+from test_rl import DENSE, MLA_MOE, TAGS  # noqa: E402
+
+RECIPE = """\
+out: {out}
+seed: 11
+model: {{config: config.json, init_std: 0.1}}
+tokenizer: {{path: tokenizer}}
+tasks: [{{name: parity}}]
+optimizer: {{lr: {lr}, weight_decay: 0.1}}
+schedule: {{kind: constant}}
+balance: {{gamma: 0, sequence: 0}}
+rl: {{steps: 1, questions: 4, samples: 4, soft_tokens: 12, loss: {loss}, filter: false}}
+rollout: {{tokens: 12}}
+eval: {{sequences: 1}}
+sample: {{every: 1}}
+"""
+OPTIONS = {"grpo": dict(norm="sequence", std=True, low=0.2, high=0.2),
+           "dapo": dict(norm="token", std=True, low=0.2, high=0.28)}
+
+
+def run(tmp_path, name, lr, loss):
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(RECIPE.format(out=tmp_path / name, lr=lr, loss=loss))
+    subprocess.run([MINKE, "rl", path, "-q"], check=True, stdout=subprocess.DEVNULL)
+    return tmp_path / name / "checkpoints/step-000001"
+
+
+def torch_loss(model, samples, options):
+    """The step's loss and the log-probabilities of every answer."""
+    case = dict(kind="grpo", beta=0, kl="k3", cap=0, delta=0, constant=1.0, n_answers=len(samples),
+                n_tokens=sum(len(s["ids"]) for s in samples), **options)
+    total, logps = 0, []
+    for s in samples:
+        ids = torch.tensor([s["prompt_ids"] + s["ids"]])
+        logits = model(ids).logits[0, len(s["prompt_ids"]) - 1:-1].double()
+        logp = logits.log_softmax(-1).gather(1, torch.tensor(s["ids"])[:, None])[:, 0]
+        old = logp.detach()
+        answer = dict(old=old, sampled=old, ref=old, advantage=s["advantage"],
+                      counts=torch.ones(len(old), dtype=torch.bool))
+        total = total + answer_loss(case, answer, logp)
+        logps.append(old)
+    return total, logps
+
+
+def check_rollouts(samples, logps, options):
+    for i in range(0, len(samples), 4):
+        want = advantages(torch.tensor([s["reward"] for s in samples[i:i + 4]]).double(), options["std"])
+        assert torch.allclose(want, torch.tensor([s["advantage"] for s in samples[i:i + 4]]).double())
+    for s, logp in zip(samples, logps):
+        assert (logp - torch.tensor(s["logprobs"]).double()).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("loss", ["grpo", "dapo"])
+@pytest.mark.parametrize("config", [DENSE, MLA_MOE | {"num_nextn_predict_layers": 0}],
+                         ids=["dense", "mla-moe"])
+def test_a_step_of_grpo_gives_the_weights_of_pytorch(tmp_path, config, loss):
+    text = tmp_path / "text.txt"
+    text.write_text("parity 0110\n" * 20)
+    subprocess.run([MINKE, "tokenizer", "train", text, "--out", tmp_path / "tokenizer", "--vocab", "264"]
+                   + [x for tag in TAGS for x in ("--special", tag)], check=True, stdout=subprocess.DEVNULL)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    start, end = run(tmp_path, "start", 0, loss), run(tmp_path, "end", 1e-3, loss)
+    model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
+    samples = [json.loads(line) for line in
+               (tmp_path / "end/samples/step-000001.jsonl").read_text().splitlines()]
+    assert len(samples) == 16
+    total, logps = torch_loss(model, samples, OPTIONS[loss])
+    check_rollouts(samples, logps, OPTIONS[loss])
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() == 1]
+    torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}],
+                      lr=1e-3, betas=(0.9, 0.95), eps=1e-8).step()
+    before, after = load_file(start / "model.safetensors"), load_file(end / "model.safetensors")
+    ours = model.state_dict()
+    moved = 0
+    for name, want in after.items():
+        if name in ours and ours[name].shape == want.shape:
+            moved += not torch.equal(before[name], want)
+            # A first step of AdamW is lr times the gradient's sign wherever the gradient is not tiny.
+            close = (ours[name] - want).abs() <= 1e-5
+            assert close.float().mean() > 0.995, name
+    assert moved > 5
