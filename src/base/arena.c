@@ -74,6 +74,16 @@ static struct arena_chunk *add_chunk(struct arena *a, size_t bytes)
     return c;
 }
 
+int arena_reserve(struct arena *a, size_t bytes, struct mk_error *err)
+{
+    struct arena_chunk *c = add_chunk(a, bytes);
+
+    if (!c)
+        return mk_error_memory(err, bytes);
+    a->current = c;
+    return 0;
+}
+
 void *arena_alloc(struct arena *a, size_t bytes)
 {
     struct arena_chunk *c;

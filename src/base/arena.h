@@ -19,6 +19,9 @@ struct arena {
 void arena_init(struct arena *a, size_t max_bytes);
 void arena_release(struct arena *a);
 void arena_reset(struct arena *a);
+/* Room in one piece for an arena that is still empty. What fits then leaves no gaps at the ends of
+ * chunks; memory is taken from the system as it is written to. */
+int arena_reserve(struct arena *a, size_t bytes, struct mk_error *err);
 /* 64-byte aligned, not cleared; NULL when max_bytes or memory is exceeded. bytes may be 0. */
 void *arena_alloc(struct arena *a, size_t bytes);
 /* A place to come back to: what was taken after the mark is given back by arena_rewind. */

@@ -1,5 +1,6 @@
 /* train_announce.c: before a run: what it will need, what the machine has and can do. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -74,7 +75,6 @@ static uint64_t rest_bytes(const struct train_run *run)
 static int tell_memory(struct train_run *run, struct mk_error *err)
 {
     const struct recipe *r = run->recipe;
-    char total[16], part[5][16];
     struct need n;
     uint64_t have;
 
@@ -83,17 +83,16 @@ static int tell_memory(struct train_run *run, struct mk_error *err)
         return err->code;
     have = memory_resident();
     run->need = need_total(&n);
-    if (check_room(&n, run->need > have ? run->need - have : 0, err) || run->quiet)
+    if (check_room(&n, run->need > have ? run->need - have : 0, err) ||
+        need_reserve(&n, &run->trainer, err))
         return err->code;
-    progress_bytes(total, run->need);
-    progress_bytes(part[0], n.weights);
-    progress_bytes(part[1], n.gradients);
-    progress_bytes(part[2], n.moments);
-    progress_bytes(part[3], n.passes);
-    progress_bytes(part[4], n.rest);
-    fprintf(stderr, "memory  about %s: weights %s, gradients %s,\n"
-                    "        moments %s, passes %s, data and the rest %s\n",
-            total, part[0], part[1], part[2], part[3], part[4]);
+    if (run->quiet)
+        return 0;
+    fprintf(stderr,
+            "memory  about %.0f MB: weights %.1f, gradients %.1f, moments %.1f,\n"
+            "        passes %.1f, data and the rest %.1f\n",
+            ceil((double)run->need * 1e-6), (double)n.weights * 1e-6, (double)n.gradients * 1e-6,
+            (double)n.moments * 1e-6, (double)n.passes * 1e-6, (double)n.rest * 1e-6);
     return 0;
 }
 

@@ -37,6 +37,7 @@ static int begin(struct train_run *run, struct text *t, struct mk_error *err)
 {
     const struct model *m = &run->trainer.model;
     int32_t layers = model_cache_layers(m);
+    int32_t n_vocab = tokenizer_vocab(run->data.vocabulary)->n_tokens;
     size_t bytes;
 
     arena_init(&t->memory, SIZE_MAX / 4);
@@ -54,7 +55,8 @@ static int begin(struct train_run *run, struct text *t, struct mk_error *err)
     for (int32_t l = 0; l < layers; l++)
         if (arena_take(&t->memory, &t->kv[l], bytes, 1, err))
             return err->code;
-    return sampler_init(&t->sampler, m->arch.n_vocab, err);
+    /* A model may have room for more tokens than the vocabulary has. */
+    return sampler_init(&t->sampler, n_vocab < m->arch.n_vocab ? n_vocab : m->arch.n_vocab, err);
 }
 
 static int write_tokens(struct train_run *run, struct text *t, struct mk_error *err)

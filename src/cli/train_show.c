@@ -84,7 +84,6 @@ static void print_loss(const struct mixture_counter *c)
 void train_finish(const struct train_run *run)
 {
     const struct mixture *m = corpus_mixture(run->data.train);
-    char most[16], told[16];
 
     if (run->quiet || run->trainer.state.step == 0)
         return;
@@ -97,7 +96,6 @@ void train_finish(const struct train_run *run)
         safe_text_print(stderr, m->sources[i].name);
         fputc('\n', stderr);
     }
-    progress_bytes(most, memory_peak());
-    progress_bytes(told, run->need);
-    fprintf(stderr, "memory  %s at most, %s was told\n", most, told);
+    fprintf(stderr, "memory  %.0f MB at most, %.0f MB was told\n", (double)memory_peak() * 1e-6,
+            ceil((double)run->need * 1e-6));
 }

@@ -19,6 +19,19 @@ static bool ends_with(const char *s, size_t n, const char *suffix)
     return n > k && !memcmp(s + n - k, suffix, k);
 }
 
+/* Prose and programs. */
+static bool is_plain(const char *path, size_t n)
+{
+    static const char *const endings[] = {
+        ".txt", ".md", ".rst", ".tex",  ".c",  ".h",  ".cc", ".cpp", ".hpp",
+        ".py",  ".rs", ".go",  ".java", ".js", ".ts", ".sh", ".pl",  ".lua"};
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(path, n, endings[i]))
+            return true;
+    return false;
+}
+
 struct text_name text_name_of(const char *path)
 {
     size_t n = strlen(path);
@@ -26,7 +39,7 @@ struct text_name text_name_of(const char *path)
 
     n -= name.gzip ? 3 : name.zstd ? 4 : 0;
     name.jsonl = ends_with(path, n, ".jsonl") || ends_with(path, n, ".ndjson");
-    name.plain = ends_with(path, n, ".txt") || ends_with(path, n, ".md");
+    name.plain = is_plain(path, n);
     return name;
 }
 
@@ -111,8 +124,8 @@ int text_files_find(struct text_files *f, const char *path, struct mk_error *err
                             strerror(errno));
     rc = S_ISDIR(st.st_mode) ? add_folder(f, path, 0, err) : add(f, path, err);
     if (!rc && !f->n)
-        rc = mk_error_set(err, MK_ENOTFOUND, "%s: no .txt, .md, .jsonl or .ndjson file in it",
-                          path);
+        rc = mk_error_set(err, MK_ENOTFOUND,
+                          "%s: no text (.txt, .md, ...), program or .jsonl in it", path);
     if (rc)
         text_files_release(f);
     else

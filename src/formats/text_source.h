@@ -3,7 +3,8 @@
  *
  * Which it is follows from the name: .jsonl or .ndjson, behind which .gz or .zst may stand; every
  * other file is plain text. In a folder, files are taken in the order of their paths' bytes, below
- * sub-folders too (not through links to folders); only .txt, .md, .jsonl and .ndjson are.
+ * sub-folders too (not through links to folders); only .jsonl, .ndjson, prose (.txt, .md, .rst,
+ * .tex) and programs (.c, .py, .rs and more, see text_files.c) are.
  *
  * Files are read as streams: memory is bounded by the longest document, twice. One owner. */
 #ifndef MK_FORMATS_TEXT_SOURCE_H

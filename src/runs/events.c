@@ -137,23 +137,31 @@ static int write_point(struct part_file *f, const struct history_series *s, cons
     return write_record(f, &event, err);
 }
 
+/* Curves of sources and of layers. */
+enum { N_GROUPS = 7 };
+struct group { const struct history_parts *parts; const char *name; };
+
 /* Where each curve stands. */
-struct places { size_t series[HISTORY_N], sources[HISTORY_MAX_PARTS], layers[HISTORY_MAX_PARTS]; };
+struct places { size_t series[HISTORY_N], parts[N_GROUPS][HISTORY_MAX_PARTS]; };
 
 static int write_step(struct part_file *f, const struct history *h, struct places *at,
                       int64_t step, double seconds, struct mk_error *err)
 {
+    const struct group groups[N_GROUPS] = {
+        {&h->sources, "source_loss"},     {&h->source_valid, "source_valid_loss"},
+        {&h->source_epochs, "epochs"},    {&h->layers, "busiest_expert"},
+        {&h->entropy, "expert_entropy"},  {&h->information, "expert_information"},
+        {&h->dropped, "experts_dropped"},
+    };
+
     for (int i = 0; i < HISTORY_N; i++)
         if (write_point(f, &h->series[i], "train", &at->series[i], step, seconds, err))
             return err->code;
-    for (size_t i = 0; i < h->sources.n; i++)
-        if (write_point(f, &h->sources.items[i], "source_loss", &at->sources[i], step, seconds,
-                        err))
-            return err->code;
-    for (size_t i = 0; i < h->layers.n; i++)
-        if (write_point(f, &h->layers.items[i], "busiest_expert", &at->layers[i], step, seconds,
-                        err))
-            return err->code;
+    for (int g = 0; g < N_GROUPS; g++)
+        for (size_t i = 0; i < groups[g].parts->n; i++)
+            if (write_point(f, &groups[g].parts->items[i], groups[g].name, &at->parts[g][i], step,
+                            seconds, err))
+                return err->code;
     return 0;
 }
 

@@ -352,7 +352,8 @@ int history_read(struct history *h, const char *folder, struct mk_error *err)
     if (!h->name)
         return mk_error_memory(err, strlen(folder) + 1);
     if (name_series(h, err) || read_file(h, folder, "metrics.jsonl", true, read_step, err) ||
-        read_file(h, folder, "timing.jsonl", false, read_timing, err)) {
+        read_file(h, folder, "timing.jsonl", false, read_timing, err) ||
+        samples_read(&h->samples, folder, err)) {
         history_release(h);
         return err->code;
     }
@@ -377,6 +378,7 @@ void history_release(struct history *h)
     free(h->maps);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         parts_release(parts[i]);
+    samples_release(&h->samples);
     free(h->name);
     *h = (struct history){0};
 }

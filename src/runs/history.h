@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "runs/samples.h"
 
 struct history_point { int64_t step; double tokens, y; };
 struct history_series {
@@ -47,6 +47,7 @@ struct history {
     struct history_parts layers;           /* busiest expert's load in means; name: the number */
     struct history_parts entropy, information, dropped; /* of layers, see docs/training.md */
     struct history_load *loads;            /* [layers.n] the last that was told; owned */
+    struct samples samples;
     struct history_map *maps;              /* [layers.n] of the validation text, the last; owned */
 };
 

@@ -48,14 +48,29 @@ void page_put(struct page *p, const char *format, ...)
         buf_append(&p->b, text, (size_t)n, p->err);
 }
 
+static void put_char(struct page *p, unsigned char c)
+{
+    if (p->err->code)
+        return;
+    if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'')
+        page_put(p, "&#%d;", c);
+    else
+        buf_append(&p->b, c < 0x20 || c == 0x7f ? "?" : (const char *)&c, 1, p->err);
+}
+
 void page_text(struct page *p, const char *text)
 {
-    for (const unsigned char *c = (const unsigned char *)text; *c && !p->err->code; c++) {
-        if (*c == '<' || *c == '>' || *c == '&' || *c == '"' || *c == '\'')
-            page_put(p, "&#%d;", *c);
+    for (; *text; text++)
+        put_char(p, (unsigned char)*text);
+}
+
+void page_lines(struct page *p, const char *text)
+{
+    for (; *text; text++)
+        if (*text == '\n')
+            page_put(p, "\n");
         else
-            buf_append(&p->b, *c < 0x20 || *c == 0x7f ? "?" : (const char *)c, 1, p->err);
-    }
+            put_char(p, (unsigned char)*text);
 }
 
 void page_number(char text[16], double n)

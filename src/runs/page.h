@@ -18,6 +18,8 @@ void page_release(struct page *p);
 void page_put(struct page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Escaped for HTML; control characters become '?'. */
 void page_text(struct page *p, const char *text);
+/* The same with its line breaks, for <pre>. */
+void page_lines(struct page *p, const char *text);
 /* "12.3M", "4.6e-4": three digits, a letter or a power of ten. "-" for no number. */
 void page_number(char text[16], double n);
 

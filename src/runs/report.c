@@ -37,7 +37,8 @@ static const char *const style[] = {
     ".legend span{margin-right:10px;display:inline-block}"
     ".legend b{color:var(--ink);font-weight:600}"
     ".legend i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:4px}"
-    ".note{margin:8px 0 12px}"
+    ".note{margin:8px 0 12px}pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;"
+    "font:12px/1.4 ui-monospace,monospace}"
     "i.hot{background:var(--hot)}i.cold{background:var(--cold)}\n"};
 
 static void put_head(struct page *p, const struct history *runs, size_t n)
@@ -171,6 +172,16 @@ static void put_sources(struct page *p, const struct history *h)
     page_put(p, "</table></div>\n");
 }
 
+static void put_sample(struct page *p, const struct sample *s)
+{
+    if (!s->text)
+        return;
+    page_put(p, "<figure><figcaption>Sample after step %lld</figcaption><pre>",
+             (long long)s->step);
+    page_lines(p, s->text);
+    page_put(p, "</pre></figure>\n");
+}
+
 /* Most runs drop nothing: no figure then. */
 static void put_dropped(struct page *p, const struct history *h, struct page_line *lines)
 {
@@ -224,6 +235,8 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
         put_dropped(p, h, lines);
         page_balance(p, &h->layers);
         page_loads(p, h);
+        put_sample(p, &h->samples.first);
+        put_sample(p, &h->samples.last);
         page_put(p, "</div>\n");
     }
 }

@@ -46,9 +46,21 @@ void need_count(struct need *n, const struct params *p, const struct trainer_opt
 
 /* ---- A pass --------------------------------------------------------------------------------- */
 
+/* The scratch of operations is counted twice: its chunks double as it grows, and what does not fit
+ * at the end of one goes to the next. */
 static uint64_t held(const struct trainer *t)
 {
-    return arena_most(&t->pass_memory) + arena_most(&t->c->scratch) + arena_most(&t->c->rounded);
+    return arena_most(&t->pass_memory) + 2 * arena_most(&t->c->scratch) +
+           arena_most(&t->c->rounded);
+}
+
+/* More than a small pass takes, so that it lies in one piece. */
+static size_t room(const struct trainer *t)
+{
+    bool all;
+
+    return ((size_t)64 << 20) +
+           4 * (size_t)pass_keep(&t->model, 2 * SMALL, UINT64_MAX / 2, NULL, &all);
 }
 
 /* One pass of n rows: what its arenas hold after it. head: every row has a target; without any the
@@ -69,7 +81,8 @@ static int rehearse(struct trainer *t, int32_t n, int32_t longest, bool head,
                                             .targets = targets + at,
                                             .n_ids = n - at < longest ? n - at : longest};
     arena_release(&t->pass_memory);
-    if (pass_run(&t->model, t->params, t->c, &t->pass_memory, seqs, n_seqs, o, &r, err))
+    if (arena_reserve(&t->pass_memory, room(t), err) ||
+        pass_run(&t->model, t->params, t->c, &t->pass_memory, seqs, n_seqs, o, &r, err))
         return err->code;
     *bytes = held(t);
     return 0;
@@ -167,4 +180,9 @@ int need_measure(struct need *n, struct trainer *t, int32_t longest, int64_t n_b
     if (need_total(n) < memory_peak()) /* learning a vocabulary took more */
         n->rest += memory_peak() - need_total(n);
     return 0;
+}
+
+int need_reserve(const struct need *n, struct trainer *t, struct mk_error *err)
+{
+    return arena_reserve(&t->pass_memory, (size_t)n->passes, err);
 }

@@ -25,5 +25,8 @@ void need_count(struct need *n, const struct params *p, const struct trainer_opt
  * overwritten. */
 int need_measure(struct need *n, struct trainer *t, int32_t longest, int64_t n_batch,
                  int64_t n_valid, uint64_t rest, struct mk_error *err);
+/* Room for passes in one piece, once it is known that the machine has it: pieces that do not come
+ * out even would take more than was told. */
+int need_reserve(const struct need *n, struct trainer *t, struct mk_error *err);
 
 #endif

@@ -1,7 +1,6 @@
 /* prepare.c: weights, then vocabulary, then data. */
 #include "train/prepare.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +10,10 @@
 #include "base/folder.h"
 #include "base/map_file.h"
 #include "tokenizer/bpe_train.h"
+#include "train/shard_list.h"
 #include "train/prepare_chat.h"
 
 #define PATH 4096
-#define MAX_SHARDS 4096 /* of one source */
 
 /* Everything the steps share. */
 struct job {
@@ -22,6 +21,7 @@ struct job {
     const struct recipe *r;
     const char *base, *run;
     struct exec *ex;
+    bool learned; /* the vocabulary, just now */
 };
 
 static void say(const struct job *j, const char *what, const char *name)
@@ -184,7 +184,7 @@ static int learn_messages(struct bpe_trainer *t, const struct text_message *m, s
 }
 
 static int learn_source(struct bpe_trainer *t, const char *path, const char *field, bool pairs,
-                        struct mk_error *err)
+                        uint64_t *bytes, struct mk_error *err)
 {
     struct text_source_options o = text_source_defaults();
     struct text_document d;
@@ -197,6 +197,7 @@ static int learn_source(struct bpe_trainer *t, const char *path, const char *fie
     if (text_source_open(&s, path, &o, err))
         return err->code;
     while (!(code = text_source_next(s, &d, &more, err)) && more) {
+        *bytes += d.text ? d.n : d.n_messages;
         if (d.text)
             code = bpe_trainer_add(t, d.text, d.n, err);
         if (!code)
@@ -210,29 +211,44 @@ static int learn_source(struct bpe_trainer *t, const char *path, const char *fie
     return code;
 }
 
+/* From all sources that are texts. */
+static int learn_texts(struct job *j, struct bpe_trainer *t, struct mk_error *err)
+{
+    uint64_t bytes = 0;
+    char path[PATH];
+
+    for (int32_t i = 0; i < j->r->data.n_sources; i++) {
+        const struct recipe_source *s = &j->r->data.sources[i];
+        bool shards = false, pairs = s->format == RECIPE_FORMAT_PAIRS;
+
+        if (join(path, j->base, s->path, err) || shard_list_any(path, &shards, err) ||
+            (!shards && learn_source(t, path, j->r->data.field, pairs, &bytes, err)))
+            return err->code;
+    }
+    return bytes ? 0
+                 : mk_error_set(err, MK_EINVAL,
+                                "%s: there is no text in the sources to learn a vocabulary from: "
+                                "name one in tokenizer.path",
+                                path);
+}
+
 static int learn(struct job *j, const char *dir, struct mk_error *err)
 {
     struct bpe_train_options o = bpe_train_defaults();
     struct bpe_trainer *t;
-    char path[PATH];
     int code;
 
     o.n_vocab = j->r->tokenizer.vocab ? (int32_t)j->r->tokenizer.vocab : j->p->params.arch.n_vocab;
     say(j, "learning a vocabulary in", dir);
     if (bpe_trainer_create(&t, &o, err))
         return err->code;
-    code = 0;
-    for (int32_t i = 0; i < j->r->data.n_sources && !code; i++) {
-        code = join(path, j->base, j->r->data.sources[i].path, err);
-        if (!code)
-            code = learn_source(t, path, j->r->data.field,
-                                j->r->data.sources[i].format == RECIPE_FORMAT_PAIRS, err);
-    }
+    code = learn_texts(j, t, err);
     if (!code)
         code = bpe_trainer_run(t, err);
     if (!code)
         code = bpe_trainer_write(t, dir, err);
     bpe_trainer_free(t);
+    j->learned = !code;
     return code;
 }
 
@@ -311,59 +327,6 @@ static int vocabulary(struct job *j, struct token_shard_key *key, struct mk_erro
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* Shards of one source in the order of their names. */
-struct shards {
-    char *paths[MAX_SHARDS];
-    int n;
-};
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int list_shards(struct shards *s, const char *dir, struct mk_error *err)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        char path[PATH + 300];
-
-        if (!ends_with(e->d_name, ".tokens"))
-            continue;
-        if (s->n == MAX_SHARDS) {
-            closedir(d);
-            return mk_error_set(err, MK_ELIMIT, "%s: more than %d shards", dir, MAX_SHARDS);
-        }
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        s->paths[s->n] = strdup(path);
-        if (!s->paths[s->n++]) {
-            s->n--;
-            closedir(d);
-            return mk_error_memory(err, sizeof path);
-        }
-    }
-    if (d)
-        closedir(d);
-    qsort(s->paths, (size_t)s->n, sizeof *s->paths, by_name);
-    return 0;
-}
-
-static void shards_release(struct shards *s)
-{
-    for (int i = 0; i < s->n; i++)
-        free(s->paths[i]);
-    s->n = 0;
-}
-
 static int tokenise(struct job *j, const struct recipe_source *s, const char *path,
                     const char *dir, struct mk_error *err)
 {
@@ -417,27 +380,22 @@ static int build(struct job *j, const struct recipe_source *s, const char *path,
     return 0;
 }
 
-static int source_shards(struct job *j, const struct recipe_source *s, struct shards *out,
+static int source_shards(struct job *j, const struct recipe_source *s, struct shard_list *out,
                          struct mk_error *err)
 {
     char path[PATH], dir[PATH + 300];
 
     if (join(path, j->base, s->path, err))
         return err->code;
-    if (is_file(path) && ends_with(path, ".tokens")) {
-        out->paths[0] = strdup(path);
-        out->n = out->paths[0] ? 1 : 0;
-        return out->n ? 0 : mk_error_memory(err, PATH);
-    }
-    if (list_shards(out, path, err))
+    if (shard_list_find(out, path, err))
         return err->code;
     if (out->n)
         return 0;
     if (snprintf(dir, sizeof dir, "%s/data/%s", j->run, s->name) >= (int)sizeof dir)
         return mk_error_set(err, MK_ELIMIT, "source %s: the name is too long", s->name);
-    if (list_shards(out, dir, err) || (!out->n && build(j, s, path, dir, err)))
+    if (shard_list_find(out, dir, err) || (!out->n && build(j, s, path, dir, err)))
         return err->code;
-    return out->n ? 0 : list_shards(out, dir, err);
+    return out->n ? 0 : shard_list_find(out, dir, err);
 }
 
 /* Validation is the same text all along: each source by its mean weight over the run. */
@@ -452,7 +410,7 @@ static void weigh(struct corpus_source *to, const struct recipe_source *s, int64
         memcpy(to->points, s->points, (size_t)s->n_points * sizeof *s->points);
 }
 
-static int open_corpora(struct job *j, const struct shards *shards,
+static int open_corpora(struct job *j, const struct shard_list *shards,
                         const struct token_shard_key *key, struct mk_error *err)
 {
     struct corpus_source sources[RECIPE_MAX_SOURCES] = {0};
@@ -483,7 +441,7 @@ static int open_corpora(struct job *j, const struct shards *shards,
 
 static int data(struct job *j, const struct token_shard_key *key, struct mk_error *err)
 {
-    struct shards *shards = calloc(RECIPE_MAX_SOURCES, sizeof *shards);
+    struct shard_list *shards = calloc(RECIPE_MAX_SOURCES, sizeof *shards);
     int code = shards ? 0 : mk_error_memory(err, RECIPE_MAX_SOURCES * sizeof *shards);
 
     for (int32_t i = 0; i < j->r->data.n_sources && !code; i++)
@@ -491,9 +449,19 @@ static int data(struct job *j, const struct token_shard_key *key, struct mk_erro
     if (!code)
         code = open_corpora(j, shards, key, err);
     for (int32_t i = 0; shards && i < RECIPE_MAX_SOURCES; i++)
-        shards_release(&shards[i]);
+        shard_list_release(&shards[i]);
     free(shards);
     return code;
+}
+
+/* What was learned from texts that turn out to be none is forgotten: the next attempt would find
+ * it. */
+static int give_up(struct job *j, struct mk_error *err)
+{
+    if (j->learned && (err->code == MK_EINVAL || err->code == MK_EFORMAT))
+        folder_remove(j->p->tokenizer);
+    prepared_release(j->p);
+    return err->code;
 }
 
 int prepare_data(struct prepared *p, const struct recipe *r, const char *base, const char *run,
@@ -504,10 +472,8 @@ int prepare_data(struct prepared *p, const struct recipe *r, const char *base, c
 
     /* The vocabulary's size is all that data needs of a model. */
     if (prepare_arch(&p->params.arch, r, base, err) || vocabulary(&j, &key, err) ||
-        prepare_chat(p, r, run, err) || data(&j, &key, err)) {
-        prepared_release(p);
-        return err->code;
-    }
+        prepare_chat(p, r, run, err) || data(&j, &key, err))
+        return give_up(&j, err);
     return 0;
 }
 
@@ -519,10 +485,8 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
 
     if (weights(&j, resume, err) || freeze(&j, err) || adapters(&j, resume, err) ||
         vocabulary(&j, &key, err) || prepare_chat(p, r, run, err) ||
-        (r->data.n_sources && (data(&j, &key, err) || prepare_check_kinds(p, r, err)))) {
-        prepared_release(p);
-        return err->code;
-    }
+        (r->data.n_sources && (data(&j, &key, err) || prepare_check_kinds(p, r, err))))
+        return give_up(&j, err);
     if (p->train)
         prepare_tell_loss(p, r);
     return 0;

@@ -136,6 +136,23 @@ def test_the_page_is_sound_whole_and_alone(minke, run):
     assert not re.search(r"nan|inf\b", text, re.I)
 
 
+def test_the_first_and_the_last_sample_are_shown_as_text(minke, run):
+    folder, _ = run
+    (folder / "samples").mkdir()
+    for step, text in ((10, "<em>one</em>\nline two"), (20, "never seen"), (30, "whale 🐳 " * 400), (7, "x")):
+        (folder / f"samples/step-{step:06}.txt").write_text(text)
+    (folder / "samples/step-000007.txt").unlink()
+    (folder / "samples/notes.txt").write_text("not a sample")
+    assert minke("report", folder).returncode == 0
+    page = Page((folder / "report.html").read_text())
+    assert "em" not in page.tags and page.tags.count("pre") == 2
+    shown = "".join(page.texts)
+    assert "Sample after step 10" in shown and "<em>one</em>\nline two" in shown
+    assert "Sample after step 30" in shown and "whale 🐳" in shown and "\ufffd" not in shown
+    assert shown.count("whale") < 200  # cut
+    assert "never seen" not in shown and "not a sample" not in shown
+
+
 def test_a_curve_goes_through_the_values(minke, run):
     folder, steps = run
     minke("report", folder)
