@@ -175,6 +175,9 @@ bench: all $(BENCH_BIN) $(KERNELCHECK)  ## measure kernels, then speed beside ll
 	@$(B)/minke list --has smollm2 || $(B)/minke pull smollm2
 	@python3 bench/speed.py
 
+ablations: all  ## train recipes/ablate-*, print what each part is worth
+	@python3 bench/ablations.py
+
 fuzz:  ## fuzz every format FUZZ_SECONDS (60) each; needs clang
 	@$(SUBMAKE) FUZZ=1 fuzzers
 	@for f in $(FUZZERS:fuzz/%_fuzz.c=%); do \
@@ -213,5 +216,5 @@ build/peers-npm/ready: tests/peers/package.json tests/peers/package-lock.json te
 	cd build/peers-npm && npm ci --silent
 	@touch $@
 
-.PHONY: all help deps run check test test-long test-peers bench fuzz developer clang install clean built fuzzers
+.PHONY: all help deps run check test test-long test-peers bench ablations fuzz developer clang install clean built fuzzers
 -include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(KERNELCHECK_OBJ:.o=.d) $(BENCH_BIN:$(B)/%=$(B)/obj/%.d) $(FUZZERS:%.c=$(B)/obj/%.d)
