@@ -59,7 +59,7 @@ int cmd_rl(int argc, char **argv)
         .about = "Lets a model answer questions whose answers can be checked, and learn from what\n"
                  "was right (GRPO). Recipes have a list of tasks and the sections rl and rollout;\n"
                  "docs/training.md lists every key. Ctrl-C saves; --resume goes on to the bit.\n\n"
-                 "example: minke rl recipes/zero-demo.yaml",
+                 "example: minke rl recipe.yaml --set rl.steps=50",
         .min_args = 1,
         .max_args = 1,
         .options = options};
