@@ -3,14 +3,12 @@ no memory beyond the file's size. Rows are those of the list of known attacks; e
 was done to whom."""
 
 import json
-import os
 import re
-import resource
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
-import time
 
 import pytest
 
@@ -76,21 +74,26 @@ def tensor(begin, end, shape=(1,), dtype="F32"):
 
 # ---- running --------------------------------------------------------------------------------------
 
+# A child's peak counts what its parent had when it was forked, so a parent of its own starts it: pytest
+# grows with what it has seen.
+MEASURE = """
+import json, os, resource, subprocess, sys, time
+begin = time.monotonic()
+p = subprocess.Popen(sys.argv[2:],
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (20, 20)))
+_, status, usage = os.wait4(p.pid, 0)
+with open(sys.argv[1], "w") as f:
+    json.dump([os.waitstatus_to_exitcode(status), time.monotonic() - begin, usage.ru_maxrss * 1024], f)
+"""
+
+
 def run(*args, stdin=b""):
     """Exit status, what was printed, seconds, peak memory in bytes."""
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, \
-            tempfile.TemporaryFile() as err:
-        given.write(stdin)
-        given.seek(0)
-        begin = time.monotonic()
-        p = subprocess.Popen([MINKE, *map(str, args)], stdin=given, stdout=out, stderr=err,
-                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (20, 20)))
-        _, status, usage = os.wait4(p.pid, 0)
-        p.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - begin
-        out.seek(0)
-        err.seek(0)
-        return p.returncode, out.read(), err.read().decode(), seconds, usage.ru_maxrss * 1024
+    with tempfile.NamedTemporaryFile() as measured:
+        p = subprocess.run([sys.executable, "-S", "-c", MEASURE, measured.name, MINKE, *map(str, args)],
+                           input=stdin, capture_output=True, check=True)
+        status, seconds, rss = json.load(measured)
+    return status, p.stdout, p.stderr.decode(), seconds, rss
 
 
 @pytest.fixture(scope="module")
