@@ -170,6 +170,9 @@ def main():
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--set", action="append", default=[], help="over the recipes: KEY=VALUE")
     p.add_argument("--work", type=pathlib.Path, default=ROOT / "build/ablations")
+    p.add_argument("--commit", default=subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE,
+        text=True).stdout.strip(), help="that the runs are of")
     p.add_argument("--finished", action="store_true", help="train nothing, take what is there")
     o = p.parse_args()
     o.work = o.work.resolve()
@@ -192,11 +195,9 @@ def main():
     print("\n".join([*table(rows), "", *verdicts]))
     machine = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     name = machine.group(1).strip() if machine else "unknown"
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,
-                            stdout=subprocess.PIPE).stdout.strip()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     path = ROOT / f"bench/results/{slug}-ablations.csv"
-    write(path, [f"recipes/ablate-*.yaml {' '.join(o.set)}; minke {commit}, {name}, "
+    write(path, [f"recipes/ablate-*.yaml, {' '.join(o.set)}; minke {o.commit}, {name}, "
                  f"{datetime.date.today()}; KV in bf16; tokens a second of one thread",
                  *verdicts], rows)
     print(f"\nwritten to {path.relative_to(ROOT)}")
