@@ -97,6 +97,7 @@ class Terminal:
                                         stderr=theirs, env=minke.env | {"TERM": "xterm"}, cwd=ROOT,
                                         preexec_fn=take_terminal)
         os.close(theirs)
+        os.set_blocking(self.fd, False)
         self.shown = ""
 
     def until(self, text, seconds=60):
@@ -122,7 +123,12 @@ class Terminal:
                     raise
 
     def type(self, text):
-        os.write(self.fd, text.encode())
+        """What no one takes any more, because the program has just ended, is lost: the kernel would
+        have the writer wait for ever."""
+        try:
+            os.write(self.fd, text.encode())
+        except OSError:
+            pass
 
     def leave(self, text, seconds=60):
         """Types it until the program ends: between two prompts it may be thrown away, or stay in
