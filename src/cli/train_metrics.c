@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <jansson.h>
 
@@ -165,7 +166,9 @@ int train_write_metrics(struct train_run *run, const struct step_report *r,
     free(text);
     speed = (double)r->n_tokens * 1000 / (step_ms > 0 ? step_ms : 1e-3);
     snprintf(timing, sizeof timing,
-             "{\"step\":%" PRId64 ",\"ms\":%.1f,\"tokens_per_s\":%.1f,\"utilisation\":%.4f}",
-             r->step, step_ms, speed, speed * run->token_ops / run->peak_ops);
+             "{\"step\":%" PRId64
+             ",\"ms\":%.1f,\"tokens_per_s\":%.1f,\"utilisation\":%.4f,\"cpu_ms\":%.0f}",
+             r->step, step_ms, speed, speed * run->token_ops / run->peak_ops,
+             (double)clock() * 1000 / CLOCKS_PER_SEC);
     return code ? code : metrics_append(&run->folder.timing, timing, err);
 }
