@@ -93,3 +93,13 @@ void progress_clear(struct progress *p)
     fflush(p->out);
     p->drawn = false;
 }
+
+void progress_time(char text[32], double seconds)
+{
+    long s = (long)(seconds + 0.5);
+
+    if (s < 3600)
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+}

@@ -27,6 +27,8 @@ void progress_clear(struct progress *p);
  * bytes since `begin`. */
 void progress_format(char line[PROGRESS_COLUMNS + 1], const char *what, uint64_t begin,
                      uint64_t done, uint64_t total, double elapsed_ms);
+/* "2:05", "1:02:05". */
+void progress_time(char text[32], double seconds);
 /* "98.3 MB", decimal units as on the pages that models come from. */
 void progress_bytes(char text[16], uint64_t bytes);
 

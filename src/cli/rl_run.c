@@ -34,11 +34,6 @@ static int save(struct rl_run *run, struct mk_error *err)
     return report_refresh(run->folder.path, err);
 }
 
-static bool due(int64_t every, int64_t step, bool last)
-{
-    return last || (every > 0 && step % every == 0);
-}
-
 static int test(struct rl_run *run, bool *good, struct mk_error *err)
 {
     int32_t n = (int32_t)run->recipe->eval.sequences;
@@ -60,25 +55,18 @@ static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
     if (learner_step(&run->learner, &report, stop, NULL, err))
         return err->code;
     *last = report.step >= r->rl.steps;
-    if (r->sample.every && due(r->sample.every, report.step, *last || report.step == 1) &&
+    if (r->sample.every &&
+        run_folder_due(r->sample.every, report.step, *last || report.step == 1) &&
         rl_write_samples(run, err))
         return err->code;
-    tested = due(r->eval.every, report.step, *last);
+    tested = run_folder_due(r->eval.every, report.step, *last);
     if (tested && test(run, &good, err))
         return err->code;
     *last |= good;
     if (rl_write_metrics(run, &report, tested, err))
         return err->code;
     rl_show(run, &report, *last);
-    return due(r->save.every, report.step, *last) ? save(run, err) : 0;
-}
-
-static int explain(const struct rl_run *run, struct mk_error *err)
-{
-    if (run->last_saved > 0)
-        return mk_error_wrap(err, "the last checkpoint is %s/checkpoints/step-%06" PRId64,
-                             run->folder.path, run->last_saved);
-    return err->code;
+    return run_folder_due(r->save.every, report.step, *last) ? save(run, err) : 0;
 }
 
 static int loop(struct rl_run *run, struct mk_error *err)
@@ -91,11 +79,11 @@ static int loop(struct rl_run *run, struct mk_error *err)
     while (!last && !code && !interrupt_asked())
         code = one_step(run, &last, err);
     if (code && code != MK_ECANCELLED)
-        return explain(run, err);
+        return run_folder_explain(&run->folder, run->last_saved, err);
     if (last)
         return 0;
     if (save(run, err))
-        return explain(run, err);
+        return run_folder_explain(&run->folder, run->last_saved, err);
     return mk_error_set(err, MK_ECANCELLED,
                         "stopped after step %" PRId64 ": minke rl with --resume goes on",
                         run->learner.step);

@@ -11,7 +11,7 @@ struct rl_run {
     const struct recipe *recipe;
     const char *base; /* folder of the recipe */
     const char *cpu;
-    bool resume, quiet, graph; /* graph: two curves on the terminal */
+    bool resume, quiet;
     char path[RUN_PATH];
     struct run_folder folder;
     struct compute compute;

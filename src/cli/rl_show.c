@@ -161,13 +161,6 @@ int rl_write_samples(struct rl_run *run, struct mk_error *err)
 
 /* ---- The terminal --------------------------------------------------------------------------- */
 
-static void format_time(char text[32], double seconds)
-{
-    long s = (long)(seconds + 0.5);
-
-    snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
-}
-
 static void format_line(char line[PROGRESS_COLUMNS + 1], const struct rl_run *run,
                         const struct learner_report *r)
 {
@@ -176,7 +169,7 @@ static void format_line(char line[PROGRESS_COLUMNS + 1], const struct rl_run *ru
     double left = done > 0 ? (total - (double)r->step) / done * seconds : 0;
     char time[32], test[32] = "", body[256];
 
-    format_time(time, left > 0 ? left : seconds);
+    progress_time(time, left > 0 ? left : seconds);
     if (run->tested)
         snprintf(test, sizeof test, "  test %.3f", share(run->test.n_correct, run->test.n_answers));
     snprintf(body, sizeof body,
@@ -188,7 +181,7 @@ static void format_line(char line[PROGRESS_COLUMNS + 1], const struct rl_run *ru
 
 /* The last `width` values as eight heights; the scale is 0 to `top`. */
 static void print_curve(const float *x, int64_t n, int width, float top, const char *name,
-                        const char *format)
+                        int digits)
 {
     static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     int64_t first = n > width ? n - width : 0;
@@ -199,9 +192,7 @@ static void print_curve(const float *x, int64_t n, int width, float top, const c
 
         fputs(heights[h < 0 ? 0 : h > 7 ? 7 : h], stderr);
     }
-    fputc(' ', stderr);
-    fprintf(stderr, format, (double)x[n - 1]);
-    fputc('\n', stderr);
+    fprintf(stderr, " %.*f\n", digits, (double)x[n - 1]);
 }
 
 static void draw(struct rl_run *run, const char *line)
@@ -212,8 +203,8 @@ static void draw(struct rl_run *run, const char *line)
         top = fmaxf(top, run->length[i]);
     if (run->drawn)
         fputs("\033[3A", stderr);
-    print_curve(run->pass, run->n_curve, 60, 1, "correct", "%.2f");
-    print_curve(run->length, run->n_curve, 60, top, "length", "%.1f");
+    print_curve(run->pass, run->n_curve, 60, 1, "correct", 2);
+    print_curve(run->length, run->n_curve, 60, top, "length", 1);
     fprintf(stderr, "\r\033[K%s\n", line);
     run->drawn = true;
 }

@@ -43,11 +43,6 @@ static int save(struct train_run *run, struct mk_error *err)
     return report_refresh(run->folder.path, err);
 }
 
-static bool due(int64_t every, int64_t step, bool last)
-{
-    return last || (every > 0 && step % every == 0);
-}
-
 static int one_step(struct train_run *run, bool *last, struct mk_error *err)
 {
     const struct recipe *r = run->recipe;
@@ -59,7 +54,7 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
     if (trainer_step(&run->trainer, run->data.train, &s, err))
         return err->code;
     *last = s.tokens >= r->train.tokens;
-    evaluate = due(r->eval.every, s.step, *last);
+    evaluate = run_folder_due(r->eval.every, s.step, *last);
     if (evaluate && run->data.valid) {
         double step_ms = clock_ms() - begun;
 
@@ -75,18 +70,9 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
     if (train_write_metrics(run, &s, &before, evaluate, clock_ms() - begun, err))
         return err->code;
     train_show(run, &s, *last);
-    if (r->sample.every && due(r->sample.every, s.step, *last) && train_sample(run, err))
+    if (r->sample.every && run_folder_due(r->sample.every, s.step, *last) && train_sample(run, err))
         return err->code;
-    return due(r->save.every, s.step, *last) || interrupt_asked() ? save(run, err) : 0;
-}
-
-/* What is left when a run cannot go on. */
-static int explain(const struct train_run *run, struct mk_error *err)
-{
-    if (run->last_saved > 0)
-        return mk_error_wrap(err, "the last checkpoint is %s/checkpoints/step-%06" PRId64,
-                             run->folder.path, run->last_saved);
-    return err->code;
+    return run_folder_due(r->save.every, s.step, *last) || interrupt_asked() ? save(run, err) : 0;
 }
 
 static int loop(struct train_run *run, struct mk_error *err)
@@ -97,9 +83,9 @@ static int loop(struct train_run *run, struct mk_error *err)
     run->begun_tokens = run->trainer.state.tokens;
     while (!last && !interrupt_asked())
         if (one_step(run, &last, err))
-            return explain(run, err);
+            return run_folder_explain(&run->folder, run->last_saved, err);
     if (!last && save(run, err)) /* the signal may have come behind the step's own look */
-        return explain(run, err);
+        return run_folder_explain(&run->folder, run->last_saved, err);
     train_finish(run);
     if (!last)
         return mk_error_set(err, MK_ECANCELLED,

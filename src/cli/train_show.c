@@ -12,16 +12,6 @@
 
 /* ---- The line ------------------------------------------------------------------------------- */
 
-static void format_time(char text[32], double seconds)
-{
-    long s = (long)(seconds + 0.5);
-
-    if (s < 3600)
-        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
-    else
-        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-}
-
 /* "[#####......] " in what room the rest of the line leaves; nothing when that is too little. */
 static void format_bar(char bar[PROGRESS_COLUMNS + 1], double share, size_t n_rest)
 {
@@ -43,7 +33,7 @@ static void format_line(char line[PROGRESS_COLUMNS + 1], const struct train_run 
     double speed = done * 1000 / fmax(run->trained_ms, 1e-3);
     char time[32], valid[32] = "", step[32], bar[PROGRESS_COLUMNS + 1] = "", body[256];
 
-    format_time(time, left > 0 ? left : seconds);
+    progress_time(time, left > 0 ? left : seconds);
     if (run->valid.loss > 0)
         snprintf(valid, sizeof valid, "  valid %.3f", run->valid.loss);
     snprintf(step, sizeof step, "  step %" PRId64, r->step);

@@ -74,16 +74,13 @@ static int take_scheduler(struct learner *l, struct mk_error *err)
 {
     struct schedule_options o = learner_schedule(l, false);
     const struct model *m = l->has_fast ? &l->fast : &l->trainer->model;
-    const struct arch *a = &l->trainer->params->arch;
 
     if (l->recipe->rollout.think_budget > 0 && (o.think_begin < 0 || o.think_end < 0))
         return mk_error_set(err, MK_EINVAL,
                             "rollout.think_budget: the vocabulary has no <think> and </think>");
-    if (a->n_eos_ids < 1)
+    if (o.n_stop_ids < 1)
         return mk_error_set(err, MK_EINVAL, "the model's config.json has no eos_token_id: its "
                                             "answers would never end");
-    o.stop_ids = a->eos_ids;
-    o.n_stop_ids = a->n_eos_ids;
     return scheduler_create(&l->scheduler, m, l->c, &o, err);
 }
 
@@ -193,8 +190,6 @@ int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, str
 
     *out = (struct learner_test){0};
     forget_step(l);
-    o.stop_ids = l->trainer->params->arch.eos_ids;
-    o.n_stop_ids = l->trainer->params->arch.n_eos_ids;
     if (scheduler_create(&s, &l->trainer->model, l->c, &o, err))
         return err->code;
     for (int32_t i = 0; i < l->questions.n_tasks && !code; i++)

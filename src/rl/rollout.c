@@ -17,6 +17,8 @@ struct schedule_options learner_schedule(const struct learner *l, bool greedy)
         .max_prompt = MAX_PROMPT_ROOM,
         .kv = kinds[r->rollout.kv],
         .sampling = mk_sampling_default(),
+        .stop_ids = l->trainer->params->arch.eos_ids,
+        .n_stop_ids = l->trainer->params->arch.n_eos_ids,
         .think_budget = (int32_t)r->rollout.think_budget,
         .think_begin = tokenizer_find(l->t, "<think>"),
         .think_end = tokenizer_find(l->t, "</think>"),

@@ -15,7 +15,7 @@ struct update {
     int32_t n;
     struct train_seq *seqs; /* [n] */
     float **old, **ref;     /* [n] of [answer.n]; ref NULL without KL */
-    float **gradient;       /* [n] of [answer.n] */
+    float **weight;         /* [n] of [answer.n]: those of the answer's targets in seqs */
     bool known;             /* old is the sampler's, still to be proved */
 };
 
@@ -45,8 +45,7 @@ static int take_seq(struct update *u, int32_t i, struct mk_error *err)
         arena_take(m, &targets, (size_t)n, sizeof *targets, err) ||
         arena_take(m, &weight, (size_t)n, sizeof *weight, err) ||
         arena_take(m, &loss, (size_t)n, sizeof *loss, err) ||
-        arena_take(m, &u->old[i], (size_t)a->n, sizeof **u->old, err) ||
-        arena_take(m, &u->gradient[i], (size_t)a->n, sizeof **u->gradient, err))
+        arena_take(m, &u->old[i], (size_t)a->n, sizeof **u->old, err))
         return err->code;
     memcpy(ids, asked->prompt.data, (size_t)before * sizeof *ids);
     memcpy(ids + before, a->ids, (size_t)a->n * sizeof *ids);
@@ -55,6 +54,7 @@ static int take_seq(struct update *u, int32_t i, struct mk_error *err)
         weight[t] = 0;
     }
     memcpy(u->old[i], a->logprobs, (size_t)a->n * sizeof *a->logprobs);
+    u->weight[i] = weight + before - 1;
     u->seqs[i] = (struct train_seq){.ids = ids,
                                     .targets = targets,
                                     .weight = weight,
@@ -96,7 +96,7 @@ static int begin(struct update *u, struct mk_error *err)
     if (arena_take(&l->memory, &u->rollouts, n, sizeof *u->rollouts, err) ||
         arena_take(&l->memory, &u->seqs, n, sizeof *u->seqs, err) ||
         arena_take(&l->memory, &u->old, n, sizeof *u->old, err) ||
-        arena_take(&l->memory, &u->gradient, n, sizeof *u->gradient, err))
+        arena_take(&l->memory, &u->weight, n, sizeof *u->weight, err))
         return err->code;
     for (int32_t i = 0; i < all; i++)
         if (takes_part(l, &l->rollouts[i]))
@@ -223,17 +223,17 @@ static int weigh(struct update *u, int32_t i, const struct objective_scope *s, c
                                  .sampled = u->l->exact ? NULL : ro->answer.logprobs,
                                  .ref = u->ref ? u->ref[i] : NULL};
     struct objective_sums sums;
-    float *weight = (float *)u->seqs[i].weight + n_prompt(u, i) - 1;
+    float *weight = u->weight[i];
 
     if (drawn(u, i, &a.counts, err))
         return err->code;
-    sums = objective_gradient(&u->l->objective, s, &a, u->gradient[i]);
+    sums = objective_gradient(&u->l->objective, s, &a, weight);
     if (!isfinite(sums.loss))
         return mk_error_set(err, MK_EINVAL,
                             "step %lld: the reward or the loss of an answer is not a number",
                             (long long)u->l->step + 1);
     for (int32_t t = 0; t < a.n; t++)
-        weight[t] = -u->gradient[i][t];
+        weight[t] = -weight[t];
     r->loss += sums.loss;
     r->kl += sums.kl;
     r->n_clipped += sums.n_clipped;

@@ -243,3 +243,11 @@ int run_folder_sync(struct run_folder *f, struct mk_error *err)
 {
     return metrics_sync(&f->metrics, err) ? err->code : metrics_sync(&f->timing, err);
 }
+
+int run_folder_explain(const struct run_folder *f, int64_t last_saved, struct mk_error *err)
+{
+    if (last_saved > 0)
+        return mk_error_wrap(err, "the last checkpoint is %s/checkpoints/step-%06" PRId64, f->path,
+                             last_saved);
+    return err->code;
+}

@@ -44,6 +44,14 @@ int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_
 int64_t run_folder_before(const struct run_folder *f);
 /* Metrics are on the disk: before a checkpoint is written. */
 int run_folder_sync(struct run_folder *f, struct mk_error *err);
+/* Whether something that comes every so many steps comes now; every 0: at the end alone. */
+static inline bool run_folder_due(int64_t every, int64_t step, bool last)
+{
+    return last || (every > 0 && step % every == 0);
+}
+/* What is left when a run cannot go on: puts the last checkpoint, of step last_saved, in front of
+ * the error; 0: there is none. Returns err->code. */
+int run_folder_explain(const struct run_folder *f, int64_t last_saved, struct mk_error *err);
 /* Removes the oldest checkpoints until `keep` are left. */
 void run_folder_prune(const struct run_folder *f, int64_t keep);
 
