@@ -10,21 +10,7 @@
 
 #include "base/rng.h"
 #include "kernels/kernels.h"
-
-static void on_every_cpu(void (*claim)(struct compute *c))
-{
-    static const char *const cpus[] = {"ref", "avx2", "avx512", NULL};
-
-    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
-        struct compute c;
-        struct mk_error err;
-
-        if (compute_init(&c, cpus[i], 2, &err))
-            continue;
-        claim(&c);
-        compute_release(&c);
-    }
-}
+#include "support/every_cpu.h"
 
 /* sum + a[0] * b[0] + .., as a gradient of one weight over n tokens. */
 static float sum_of(struct compute *c, float sum, const float *a, const float *b, int64_t n)

@@ -13,6 +13,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/exp_poly.h"
 #include "kernels/kernels.h"
+#include "support/every_cpu.h"
 
 static void fill(float *x, int64_t n, uint64_t seed, float scale)
 {
@@ -24,22 +25,6 @@ static void assert_close(double got, double want, double tolerance)
 {
     if (!(fabs(got - want) <= tolerance))
         fail_msg("got %.9g, expected %.9g within %.3g", got, want, tolerance);
-}
-
-/* Calls `claim` with every instruction set of this machine. */
-static void on_every_cpu(void (*claim)(struct compute *c))
-{
-    static const char *const cpus[] = {"ref", "avx2", "avx512"};
-
-    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
-        struct compute c;
-        struct mk_error err;
-
-        if (compute_init(&c, cpus[i], 2, &err))
-            continue;
-        claim(&c);
-        compute_release(&c);
-    }
 }
 
 /* ---- Formulas -------------------------------------------------------------------------------- */
