@@ -146,7 +146,7 @@ def open_run(run, start):
     for f in sorted(start.glob("model*.safetensors")):
         weights |= load_file(f)
     m = twin.Model(json.loads((start / "config.json").read_text()), weights)
-    shards = sorted((run / "data").glob("*.tokens"))
+    shards = sorted((run / "data").glob("*/*.tokens"))
     if len(shards) != 1:
         raise SystemExit(f"{run}/data: the twin reads one shard")
     ids, d, end = data.read_shard(shards[0]), recipe["data"], 1 - recipe["data"]["validation"]
