@@ -1,4 +1,5 @@
-/* engine.h: what stands behind the public mk_model and mk_session. Inside generate/ only.
+/* engine.h: what stands behind the public mk_model and mk_session. For generate/, and
+ * for those who run a scheduler on an open model.
  *
  * A model owns the threads that compute and one lock: steps of different sessions may be asked for
  * from different threads and run one after the other. A session belongs to one thread at a time. */

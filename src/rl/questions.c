@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "generate/exchange.h"
 
 /* Streams of base/rng.h that are used here, beside the seed. */
 enum { KEY_TASK = 0x7261736b, KEY_LEVEL = 0x6c766c };
@@ -32,9 +33,8 @@ int questions_open(struct questions *q, const struct recipe *r, const char *base
                    const struct tokenizer *t, struct mk_error *err)
 {
     *q = (struct questions){.recipe = r, .t = t};
-    if (!strstr(r->rollout.prompt, "{question}"))
-        return mk_error_set(err, MK_EINVAL, "rollout.prompt: '%.60s' has no {question}",
-                            r->rollout.prompt);
+    if (exchange_check_form(r->rollout.prompt, err))
+        return mk_error_wrap(err, "rollout.prompt");
     for (int32_t i = 0; i < r->n_tasks; i++) {
         if (open_task(&q->tasks[i], r->tasks[i].name, base, err)) {
             questions_close(q);
@@ -64,34 +64,6 @@ void question_release(struct question *q)
 {
     task_item_release(&q->item);
     ids_release(&q->prompt);
-}
-
-/* BOS, and the template around the question; what the question says never becomes a control
- * token. */
-static int encode(const struct questions *q, struct question *out, struct mk_error *err)
-{
-    const char *form = q->recipe->rollout.prompt, *hole = strstr(form, "{question}");
-    const struct vocab *v = tokenizer_vocab(q->t);
-    size_t n_before = (size_t)(hole - form), n = strlen(out->item.question);
-    struct typed_span typed = {n_before, n_before + n};
-    struct buf b;
-    int code;
-
-    if (v->bos_id >= 0 && ids_append(&out->prompt, v->bos_id, err))
-        return err->code;
-    buf_init(&b, (size_t)1 << 28);
-    code = buf_append(&b, form, n_before, err);
-    if (!code)
-        code = buf_append(&b, out->item.question, n, err);
-    if (!code)
-        code = buf_append_string(&b, hole + strlen("{question}"), err);
-    if (!code)
-        code = tokenizer_encode_typed(q->t, (const char *)b.data, b.n, &typed, 1, &out->prompt,
-                                      err);
-    buf_release(&b);
-    if (!code && out->prompt.n == 0)
-        code = mk_error_set(err, MK_EINVAL, "a prompt has no tokens");
-    return code;
 }
 
 static int32_t choose_task(const struct questions *q, int64_t n)
@@ -132,7 +104,7 @@ int questions_next(struct questions *q, struct question *out, struct mk_error *e
     if (task_draw(q->tasks[task], TASK_TRAIN, out->level, (uint64_t)q->recipe->seed,
                   q->places[task].n_drawn++, &out->item, err))
         return err->code;
-    return encode(q, out, err);
+    return exchange_encode(q->t, q->recipe->rollout.prompt, out->item.question, &out->prompt, err);
 }
 
 int questions_test(const struct questions *q, int32_t task, int64_t index, struct question *out,
@@ -142,7 +114,7 @@ int questions_test(const struct questions *q, int32_t task, int64_t index, struc
     if (task_draw(q->tasks[task], TASK_TEST, out->level, (uint64_t)q->recipe->seed, index,
                   &out->item, err))
         return err->code;
-    return encode(q, out, err);
+    return exchange_encode(q->t, q->recipe->rollout.prompt, out->item.question, &out->prompt, err);
 }
 
 void questions_judge(struct questions *q, const struct question *asked, double pass)

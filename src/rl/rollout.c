@@ -1,6 +1,7 @@
 /* rollout.c: questions, answers, rewards; groups that teach nothing are asked again elsewhere. */
 #include <string.h>
 
+#include "generate/exchange.h"
 #include "rl/learner.h"
 
 #define MAX_TEXT ((size_t)1 << 26)
@@ -36,23 +37,15 @@ struct schedule_options learner_schedule(const struct learner *l, bool greedy)
     return o;
 }
 
-/* The text of an answer, tags as text and the end token left out. */
 static int decode(const struct learner *l, const struct schedule_answer *a, const char **text,
                   size_t *n, struct arena *memory, struct mk_error *err)
 {
-    struct decoder d;
     struct buf b;
     char *copy;
-    int32_t n_ids = a->n - (a->stopped ? 1 : 0), n_tokens = tokenizer_vocab(l->t)->n_tokens;
-    int code = 0;
+    int code;
 
     buf_init(&b, MAX_TEXT);
-    decoder_init(&d, l->t, true);
-    for (int32_t i = 0; i < n_ids && !code; i++)
-        if (a->ids[i] < n_tokens) /* rows that pad the vocabulary say nothing */
-            code = decoder_push(&d, a->ids[i], &b, err);
-    if (!code)
-        code = decoder_finish(&d, &b, err);
+    code = exchange_text(l->t, a, &b, err);
     if (!code && !(code = arena_take(memory, &copy, b.n + 1, 1, err))) {
         if (b.n)
             memcpy(copy, b.data, b.n);
