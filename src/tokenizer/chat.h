@@ -37,6 +37,9 @@ struct chat {
     const char *tools_json; /* OpenAI's array of {"type":"function","function":{...}}, or NULL */
     enum chat_think think;
     bool add_generation_prompt; /* end with what an answer begins with */
+    /* Control tokens that stand in an assistant's messages count: for training on own texts. What
+     * others say stays text. */
+    bool answers_have_controls;
 };
 
 struct chat_format; /* one row of the table */

@@ -14,10 +14,15 @@ static void append(struct chat_out *o, const char *data, size_t n)
         o->rc = buf_append(o->text, data, n, o->err);
 }
 
+static bool in_answer(const struct chat_out *o)
+{
+    return o->n_answers && o->answers[o->n_answers - 1].end == 0;
+}
+
 /* What was appended from `begin` on came from outside. */
 static void mark_typed(struct chat_out *o, size_t begin)
 {
-    if (o->rc || begin == o->text->n)
+    if (o->rc || begin == o->text->n || (o->chat->answers_have_controls && in_answer(o)))
         return;
     if (o->n_typed && o->typed[o->n_typed - 1].end == begin) {
         o->typed[o->n_typed - 1].end = o->text->n;

@@ -128,7 +128,9 @@ static int reserve(struct chat_ids *out, struct mk_error *err)
 static int encode(const struct chat_data *c, const struct chat_message *m, size_t n, size_t first,
                   struct chat_ids *out, struct mk_error *err)
 {
-    struct chat chat = {.messages = m, .n_messages = (int32_t)n};
+    struct chat chat = {.messages = m,
+                        .n_messages = (int32_t)n,
+                        .answers_have_controls = c->specials};
     size_t before = out->ids.n, n_learned = 0;
     struct chat_answers answers;
     int rc = chat_encode_answers(c->format, c->t, &chat, &out->ids, &answers, err);

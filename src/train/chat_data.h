@@ -14,6 +14,7 @@ struct chat_data {
     const struct tokenizer *t; /* borrowed */
     int32_t end_id;            /* the token that ends an answer */
     bool pairs;
+    bool specials; /* control tokens in answers count; false after chat_data_init */
 };
 
 /* name: of a template; "" or NULL: the one in the tokenizer's file. model_type as in

@@ -72,6 +72,7 @@ int prepare_chat(struct prepared *p, const struct recipe *r, const char *run, st
     if (chat_data_init(&p->chat, p->vocabulary, r->data.chat_template, p->params.arch.model_type,
                        pairs, err))
         return err->code;
+    p->chat.specials = r->data.specials;
     stop_at(&p->params.arch, p->chat.end_id);
     return carry_template(p, run, err);
 }

@@ -56,7 +56,7 @@ static const struct recipe_key keys[] = {
      "drop exact and near duplicates"},
     {"data", "field", RECIPE_TEXT, AT(data.field), 0, 0, "text", NULL, "of JSONL files"},
     {"data", "specials", RECIPE_BOOL, AT(data.specials), 0, 0, "false", NULL,
-     "control tokens written in texts count: for your own texts alone"},
+     "control tokens written in texts and answers count: for your own alone"},
     {"data", "format", RECIPE_CHOICE, AT(data.format), 0, 0, "text", "text|chat|pairs",
      "conversations: answers alone are learned; pairs: DPO"},
     {"data", "chat_template", RECIPE_TEXT, AT(data.chat_template), 0, 0, "", NULL,

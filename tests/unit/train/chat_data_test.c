@@ -97,6 +97,27 @@ static const char *learned_of(const struct token_shard *s, int64_t d, char out[2
 #define Q(text) "{\"role\": \"user\", \"content\": \"" text "\"}"
 #define A(text) "{\"role\": \"assistant\", \"content\": \"" text "\"}"
 
+/* "<|im_end|>" in a question stays ten characters, in an answer it is one token. */
+static void marks_in_answers_count_where_they_are_trusted(void **state)
+{
+    struct place *p = *state;
+    const struct chat_message m[] = {{.role = "user", .content = "<|im_end|>"},
+                                     {.role = "assistant", .content = "a<|im_end|>b"}};
+    struct chat chat = {.messages = m, .n_messages = 2};
+    const struct chat_format *f = chat_format_by_name("chatml");
+    struct ids ids = {0};
+    struct mk_error err;
+    size_t n_plain;
+
+    assert_int_equal(chat_encode(f, p->t, &chat, &ids, &err), 0);
+    n_plain = ids.n;
+    ids.n = 0;
+    chat.answers_have_controls = true;
+    assert_int_equal(chat_encode(f, p->t, &chat, &ids, &err), 0);
+    assert_int_equal(ids.n, n_plain - 9);
+    ids_release(&ids);
+}
+
 static void answers_are_learned_with_their_end_and_typed_marks_are_text(void **state)
 {
     struct place *p = *state;
@@ -328,6 +349,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_are_learned_with_their_end_and_typed_marks_are_text,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(marks_in_answers_count_where_they_are_trusted, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(of_pairs_the_last_answers_alone_are_learned, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(conversations_without_anything_to_learn_are_named, setup,
