@@ -21,6 +21,7 @@ static const struct cli_command commands[] = {
     {"train", "pre-train, continue or fine-tune a model", cmd_train},
     {"rl", "let a model learn from rewards", cmd_rl},
     {"tasks", "questions with answers that can be checked", cmd_tasks},
+    {"sample", "a teacher's answers to questions, to learn from", cmd_sample},
     {"report", "draw a training run, or compare several", cmd_report},
     {"verify", "check answers: mathematics, format, code", cmd_verify},
     {"grad", "the loss of a text and its gradients", cmd_grad},

@@ -175,21 +175,31 @@ static int append_json(const json_t *json, struct buf *out, struct mk_error *err
     return rc ? rc : buf_append(out, "\n", 1, err);
 }
 
-int blend_next(struct blend *b, struct buf *out, struct mk_error *err)
+struct blend_pick blend_pick(struct blend *b)
 {
     struct dice d = {.seed = dice_seed(b->seed, "corpus"), .sequence = (uint64_t)b->n_written};
-    struct blend_part *p = pick_part(b, &d);
-    int level = dice_between(&d, p->level_low, p->level_high);
-    enum task_trace trace = pick_trace(p, &d);
+    struct blend_pick pick = {.part = pick_part(b, &d)};
+
+    pick.level = dice_between(&d, pick.part->level_low, pick.part->level_high);
+    pick.trace = pick_trace(pick.part, &d);
+    pick.index = pick.part->n_drawn++;
+    pick.number = b->n_written++;
+    return pick;
+}
+
+int blend_next(struct blend *b, struct buf *out, struct mk_error *err)
+{
+    struct blend_pick pick = blend_pick(b);
+    struct task *task = pick.part->task;
     struct task_item item;
     struct buf response;
     json_t *json;
-    int rc = task_draw(p->task, TASK_TRAIN, level, b->seed, p->n_drawn, &item, err);
+    int rc = task_draw(task, TASK_TRAIN, pick.level, b->seed, pick.index, &item, err);
 
     if (rc)
         return rc;
     buf_init(&response, MAX_DOCUMENT);
-    rc = task_write_trace(p->task, &item, trace, (uint64_t)b->n_written, &response, err);
+    rc = task_write_trace(task, &item, pick.trace, (uint64_t)pick.number, &response, err);
     if (!rc) {
         json = document(b->form, item.question, response.data);
         rc = append_json(json, out, err);
@@ -197,10 +207,6 @@ int blend_next(struct blend *b, struct buf *out, struct mk_error *err)
     }
     buf_release(&response);
     task_item_release(&item);
-    if (!rc) {
-        p->n_drawn++;
-        b->n_written++;
-        b->n_of_trace[trace]++;
-    }
+    b->n_of_trace[pick.trace] += !rc;
     return rc;
 }

@@ -35,6 +35,15 @@ struct blend {
     int64_t n_of_trace[TASK_N_TRACES];
 };
 
+/* What document number n_written is about. */
+struct blend_pick {
+    struct blend_part *part;
+    int level;
+    enum task_trace trace;
+    int64_t index, number; /* of the task's questions, for task_draw; of the document */
+};
+/* The next one; draws no question, so that many may be passed over. */
+struct blend_pick blend_pick(struct blend *b);
 /* Appends the next document as one line of JSON. */
 int blend_next(struct blend *b, struct buf *out, struct mk_error *err);
 
