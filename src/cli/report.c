@@ -1,4 +1,4 @@
-/* report.c: `minke report`: curves of training runs, drawn again or beside one another. */
+/* report.c: `minke report`: curves of runs, drawn again or beside one another. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +11,31 @@
 
 #define PATH 4096
 
+struct report_options { const char *out, *picture, *series; };
+
 static void print_number(double n)
 {
     if (isfinite(n))
         printf("  %9.4f", n);
     else
         printf("  %9s", "-");
+}
+
+static void print_rl_table(const struct history *runs, int n)
+{
+    static const enum history_kind kinds[] = {HISTORY_REWARD, HISTORY_PASS, HISTORY_TEST,
+                                              HISTORY_LENGTH};
+
+    printf("%9s  %9s  %9s  %9s  %9s  %10s  run\n", "steps", "reward", "right", "test", "length",
+           "minutes");
+    for (int i = 0; i < n; i++) {
+        printf("%9lld", (long long)runs[i].step);
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+            print_number(history_last(&runs[i].series[kinds[k]]));
+        printf("  %10.1f  ", runs[i].seconds / 60);
+        safe_text_print(stdout, runs[i].name);
+        putchar('\n');
+    }
 }
 
 static void print_table(const struct history *runs, int n)
@@ -34,25 +53,42 @@ static void print_table(const struct history *runs, int n)
     }
 }
 
+static int find_series(const char *name, enum history_kind *kind, struct mk_error *err)
+{
+    char all[512] = "";
+    size_t n = 0;
+
+    *kind = name ? history_kind_named(name) : HISTORY_N;
+    if (!name || *kind != HISTORY_N)
+        return 0;
+    for (int i = 0; i < HISTORY_N && n < sizeof all; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", i ? " " : "",
+                              history_kind_name((enum history_kind)i));
+    return mk_error_set(err, MK_EINVAL, "--series: '%.40s' is none of %s", name, all);
+}
+
 /* A single run has its page in its folder. */
-static int write_page(const char *out, const char *picture, const char *folder,
+static int write_page(const struct report_options *o, const char *folder,
                       const struct history *runs, int n, struct mk_error *err)
 {
+    enum history_kind kind;
     char path[PATH];
 
-    if (!out && snprintf(path, sizeof path, "%s/report.html", folder) >= PATH)
+    if (!o->out && snprintf(path, sizeof path, "%s/report.html", folder) >= PATH)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
-    if (report_write(out ? out : path, runs, (size_t)n, err))
+    if (find_series(o->series, &kind, err) ||
+        report_write(o->out ? o->out : path, runs, (size_t)n, err) ||
+        (o->picture && report_picture(o->picture, runs, (size_t)n, kind, err)))
         return err->code;
-    if (picture && report_picture(picture, runs, (size_t)n, err))
-        return err->code;
-    print_table(runs, n);
-    puts(out ? out : path);
+    if (runs[0].rl)
+        print_rl_table(runs, n);
+    else
+        print_table(runs, n);
+    puts(o->out ? o->out : path);
     return 0;
 }
 
-static int report(const char *out, const char *picture, char **folders, int n,
-                  struct mk_error *err)
+static int report(const struct report_options *o, char **folders, int n, struct mk_error *err)
 {
     struct history *runs = calloc((size_t)n, sizeof *runs);
     int n_read = 0;
@@ -63,7 +99,7 @@ static int report(const char *out, const char *picture, char **folders, int n,
     while (n_read < n && !history_read(&runs[n_read], folders[n_read], err))
         n_read++;
     if (n_read == n)
-        write_page(out, picture, folders[0], runs, n, err);
+        write_page(o, folders[0], runs, n, err);
     for (int i = 0; i < n_read; i++)
         history_release(&runs[i]);
     free(runs);
@@ -72,24 +108,27 @@ static int report(const char *out, const char *picture, char **folders, int n,
 
 int cmd_report(int argc, char **argv)
 {
-    const char *out = NULL, *picture = NULL;
+    struct report_options o = {0};
     const struct cli_option options[] = {
-        {"out", 'o', CLI_STRING, &out, "FILE", "the page (RUN/report.html)", 0, 0, NULL},
-        {"svg", 0, CLI_STRING, &picture, "FILE", "the curves of the loss as a picture too", 0, 0,
-         NULL},
+        {"out", 'o', CLI_STRING, &o.out, "FILE", "the page (RUN/report.html)", 0, 0, NULL},
+        {"svg", 0, CLI_STRING, &o.picture, "FILE", "one figure as a picture too", 0, 0, NULL},
+        {"series", 0, CLI_STRING, &o.series, "NAME", "of the picture (loss, pass)", 0, 0, NULL},
         {0}};
     const struct cli_syntax syntax = {
         "report", "RUN...",
-        "Draws the curves of a run of minke train: loss, learning rate, gradient norm,\n"
-        "speed, experts. Several runs come beside one another on one page, which --out\n"
-        "names. The page is one file, without network and scripts.",
+        "Draws the curves of a run of minke train (loss, learning rate, gradient norm,\n"
+        "speed, experts) or of minke rl (right answers, length, reward, entropy, live\n"
+        "groups, and answers to read). Several runs of a kind come beside one another\n"
+        "on one page, which --out names: one file, without network and scripts.",
         1, 64, options};
     struct mk_error err = {0};
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
 
     if (rc != CLI_RUN)
         return rc;
-    if (!out && n_args > 1)
+    if (!o.out && n_args > 1)
         return cli_usage("report", "several runs: --out FILE is missing");
-    return report(out, picture, argv + 1, n_args, &err) ? cli_fail(&err) : 0;
+    if (o.series && !o.picture)
+        return cli_usage("report", "--series is the picture's: --svg FILE is missing");
+    return report(&o, argv + 1, n_args, &err) ? cli_fail(&err) : 0;
 }

@@ -1,6 +1,7 @@
 /* events.c: the few protobuf fields of a scalar, by hand. */
 #include "runs/events.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,8 +138,8 @@ static int write_point(struct part_file *f, const struct history_series *s, cons
     return write_record(f, &event, err);
 }
 
-/* Curves of sources and of layers. */
-enum { N_GROUPS = 7 };
+/* Curves of sources, of layers and of tasks. */
+enum { N_GROUPS = 11 };
 struct group { const struct history_parts *parts; const char *name; };
 
 /* Where each curve stands. */
@@ -151,11 +152,14 @@ static int write_step(struct part_file *f, const struct history *h, struct place
         {&h->sources, "source_loss"},     {&h->source_valid, "source_valid_loss"},
         {&h->source_epochs, "epochs"},    {&h->layers, "busiest_expert"},
         {&h->entropy, "expert_entropy"},  {&h->information, "expert_information"},
-        {&h->dropped, "experts_dropped"},
+        {&h->dropped, "experts_dropped"}, {&h->task_reward, "task_reward"},
+        {&h->task_pass, "task_pass"},     {&h->task_level, "task_level"},
+        {&h->task_test, "task_test"},
     };
 
     for (int i = 0; i < HISTORY_N; i++)
-        if (write_point(f, &h->series[i], "train", &at->series[i], step, seconds, err))
+        if (write_point(f, &h->series[i], h->rl ? "rl" : "train", &at->series[i], step, seconds,
+                        err))
             return err->code;
     for (int g = 0; g < N_GROUPS; g++)
         for (size_t i = 0; i < groups[g].parts->n; i++)
@@ -168,22 +172,20 @@ static int write_step(struct part_file *f, const struct history *h, struct place
 static int write_events(struct part_file *f, const struct history *h, struct mk_error *err)
 {
     const struct history_series *loss = &h->series[HISTORY_LOSS];
-    const struct history_series *speed = &h->series[HISTORY_SPEED];
+    const struct history_series *ms = &h->series[HISTORY_MS];
     struct places at = {.series = {0}};
     struct record event;
-    double seconds = 0, tokens = 0;
+    double seconds = 0;
 
     begin_event(&event, 0, 0);
     put_bytes(&event, 3, "brain.Event:2", 13);
     if (write_record(f, &event, err))
         return err->code;
     for (size_t i = 0; i < loss->n; i++) {
-        size_t k = at.series[HISTORY_SPEED];
+        size_t k = at.series[HISTORY_MS];
 
-        if (k < speed->n && speed->points[k].step == loss->points[i].step &&
-            speed->points[k].y > 0)
-            seconds += (loss->points[i].tokens - tokens) / speed->points[k].y;
-        tokens = loss->points[i].tokens;
+        if (k < ms->n && ms->points[k].step == loss->points[i].step)
+            seconds += fmax(0, ms->points[k].y) / 1000;
         if (write_step(f, h, &at, loss->points[i].step, seconds, err))
             return err->code;
     }

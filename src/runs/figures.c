@@ -38,7 +38,7 @@ static size_t thin(const struct history_series *s, struct stretch out[PAGE_POINT
 
         out[i] = (struct stretch){0, 0};
         for (size_t k = begin; k < end; k++) {
-            out[i].x += s->points[k].tokens / (double)(end - begin);
+            out[i].x += s->points[k].x / (double)(end - begin);
             out[i].y += s->points[k].y / (double)(end - begin);
         }
     }

@@ -14,12 +14,16 @@
 
 #define PATH 4096
 
-static const char *const names[HISTORY_N] = {"loss", "valid_loss", "mtp_loss", "balance_loss",
-                                             "lr",   "norm",       "tokens_per_s", "utilisation"};
+/* In metrics.jsonl and timing.jsonl, but for those that the step's own functions put together. */
+static const char *const names[HISTORY_N] = {
+    "loss",       "valid_loss",   "mtp_loss",    "balance_loss", "lr",      "norm",
+    "reward",     "pass",         "length",      "truncated",    "formed",  "entropy",
+    "kl",         "mismatch",     "mean_mismatch", "clipped",    "test_pass", "test_length",
+    "live",       "tokens_per_s", "utilisation", "ms"};
 
 /* ---- Curves ---------------------------------------------------------------------------------- */
 
-static int add_point(struct history_series *s, int64_t step, double tokens, double y,
+static int add_point(struct history_series *s, int64_t step, double x, double y,
                      struct mk_error *err)
 {
     if (s->n == s->capacity) {
@@ -31,7 +35,7 @@ static int add_point(struct history_series *s, int64_t step, double tokens, doub
         s->points = grown;
         s->capacity = capacity;
     }
-    s->points[s->n++] = (struct history_point){step, tokens, y};
+    s->points[s->n++] = (struct history_point){step, x, y};
     return 0;
 }
 
@@ -41,7 +45,7 @@ static int add_number(struct history_series *s, const struct history *h, const j
 {
     if (!json_is_number(y) || !isfinite(json_number_value(y)))
         return 0;
-    return add_point(s, h->step, h->tokens, json_number_value(y), err);
+    return add_point(s, h->step, h->rl ? (double)h->step : h->tokens, json_number_value(y), err);
 }
 
 static void series_release(struct history_series *s)
@@ -60,7 +64,7 @@ static struct history_series *find_part(struct history_parts *p, const char *nam
         if (!strcmp(p->items[i].name, name))
             return &p->items[i];
     if (p->n == HISTORY_MAX_PARTS) {
-        mk_error_set(err, MK_ELIMIT, "more than %d sources or layers", HISTORY_MAX_PARTS);
+        mk_error_set(err, MK_ELIMIT, "more than %d sources, tasks or layers", HISTORY_MAX_PARTS);
         return NULL;
     }
     grown = realloc(p->items, (p->n + 1) * sizeof *grown);
@@ -216,6 +220,43 @@ static int read_layer(struct history *h, const json_t *one, struct mk_error *err
     return read_map(h, &h->maps[layer], json_object_get(one, "sources"), err);
 }
 
+static int read_tasks(struct history *h, json_t *tasks, struct mk_error *err)
+{
+    const char *name;
+    json_t *one;
+
+    json_object_foreach(tasks, name, one)
+        if (add_part(&h->task_reward, name, h, json_object_get(one, "reward"), err) ||
+            add_part(&h->task_pass, name, h, json_object_get(one, "pass"), err) ||
+            add_part(&h->task_level, name, h, json_object_get(one, "level"), err))
+            return err->code;
+    return 0;
+}
+
+/* What a step of reinforcement learning says besides. */
+static int read_rl(struct history *h, const json_t *o, struct mk_error *err)
+{
+    const json_t *test = json_object_get(o, "test"), *live = json_object_get(o, "live");
+    double asked = json_number_value(json_object_get(o, "asked"));
+    const char *name;
+    json_t *one;
+
+    for (int i = HISTORY_REWARD; i < HISTORY_TEST; i++)
+        if (add_number(&h->series[i], h, json_object_get(o, names[i]), err))
+            return err->code;
+    if (json_is_number(live) && asked > 0 &&
+        add_point(&h->series[HISTORY_LIVE], h->step, (double)h->step,
+                  json_number_value(live) / asked, err))
+        return err->code;
+    if (add_number(&h->series[HISTORY_TEST], h, json_object_get(test, "pass"), err) ||
+        add_number(&h->series[HISTORY_TEST_LENGTH], h, json_object_get(test, "length"), err))
+        return err->code;
+    json_object_foreach(json_object_get(test, "tasks"), name, one)
+        if (add_part(&h->task_test, name, h, json_object_get(one, "pass"), err))
+            return err->code;
+    return read_tasks(h, json_object_get(o, "tasks"), err);
+}
+
 static int read_step(struct history *h, const json_t *o, struct mk_error *err)
 {
     const json_t *step = json_object_get(o, "step"), *one;
@@ -227,9 +268,12 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
     h->step = json_integer_value(step);
     h->tokens = json_number_value(json_object_get(o, "tokens"));
     h->n_skipped += json_is_true(json_object_get(o, "skipped"));
-    for (i = 0; i < HISTORY_SPEED; i++)
+    h->rl |= json_is_number(json_object_get(o, "reward"));
+    for (i = 0; i < HISTORY_REWARD; i++)
         if (add_number(&h->series[i], h, json_object_get(o, names[i]), err))
             return err->code;
+    if (h->rl)
+        return read_rl(h, o, err);
     json_array_foreach(json_object_get(o, "experts"), i, one)
         if (read_layer(h, one, err))
             return err->code;
@@ -240,7 +284,7 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
 
 /* ---- timing.jsonl ---------------------------------------------------------------------------- */
 
-/* Where a step stands on the axis of tokens is known from its line of metrics; NULL: nowhere. */
+/* Where a step stands on the axis is known from its line of metrics; NULL: nowhere. */
 static const struct history_point *find_step(const struct history_series *loss, int64_t step)
 {
     size_t low = 0, high = loss->n;
@@ -269,11 +313,11 @@ static int read_timing(struct history *h, const json_t *o, struct mk_error *err)
     if (!at)
         return 0;
     h->seconds += fmax(0, json_number_value(json_object_get(o, "ms"))) / 1000;
-    for (int i = HISTORY_SPEED; i <= HISTORY_UTILISATION; i++) {
+    for (int i = HISTORY_SPEED; i < HISTORY_N; i++) {
         const json_t *y = json_object_get(o, names[i]);
 
         if (json_is_number(y) && isfinite(json_number_value(y)) &&
-            add_point(&h->series[i], at->step, at->tokens, json_number_value(y), err))
+            add_point(&h->series[i], at->step, at->x, json_number_value(y), err))
             return err->code;
     }
     return 0;
@@ -353,7 +397,7 @@ int history_read(struct history *h, const char *folder, struct mk_error *err)
         return mk_error_memory(err, strlen(folder) + 1);
     if (name_series(h, err) || read_file(h, folder, "metrics.jsonl", true, read_step, err) ||
         read_file(h, folder, "timing.jsonl", false, read_timing, err) ||
-        samples_read(&h->samples, folder, err)) {
+        samples_read(&h->samples, folder, err) || answers_read(&h->answers, folder, err)) {
         history_release(h);
         return err->code;
     }
@@ -364,7 +408,8 @@ void history_release(struct history *h)
 {
     struct history_parts *parts[] = {&h->sources,       &h->source_valid, &h->source_tokens,
                                      &h->source_epochs, &h->entropy,      &h->information,
-                                     &h->dropped,       &h->layers};
+                                     &h->dropped,       &h->layers,       &h->task_reward,
+                                     &h->task_pass,     &h->task_level,   &h->task_test};
 
     for (int i = 0; i < HISTORY_N; i++)
         series_release(&h->series[i]);
@@ -379,6 +424,7 @@ void history_release(struct history *h)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         parts_release(parts[i]);
     samples_release(&h->samples);
+    answers_release(&h->answers);
     free(h->name);
     *h = (struct history){0};
 }
@@ -386,6 +432,20 @@ void history_release(struct history *h)
 double history_last(const struct history_series *s)
 {
     return s->n ? s->points[s->n - 1].y : NAN;
+}
+
+enum history_kind history_kind_named(const char *name)
+{
+    int i = 0;
+
+    while (i < HISTORY_N && strcmp(names[i], name))
+        i++;
+    return (enum history_kind)i;
+}
+
+const char *history_kind_name(enum history_kind kind)
+{
+    return names[kind];
 }
 
 double history_most(const struct history_parts *p)

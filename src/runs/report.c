@@ -1,4 +1,5 @@
-/* report.c: the page: a table, curves that compare runs, then each run's own figures. */
+/* report.c: the page: a table, curves that compare runs, then each run's own figures. Those of runs
+ * that learn from rewards are in report_rl.c. */
 #include "runs/report.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 
 #include "base/map_file.h"
 #include "runs/events.h"
-#include "runs/page.h"
+#include "runs/report_parts.h"
 
 #define PATH 4096
 
@@ -39,7 +40,18 @@ static const char *const style[] = {
     ".legend i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:4px}"
     ".note{margin:8px 0 12px}pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;"
     "font:12px/1.4 ui-monospace,monospace}"
-    "i.hot{background:var(--hot)}i.cold{background:var(--cold)}\n"};
+    "i.hot{background:var(--hot)}i.cold{background:var(--cold)}\n",
+    /* On a phone a row of the answers becomes a card: every cell a line with its name. */
+    "h3{font-size:1em;margin:1.2em 0 0}.answers{width:100%;font-size:13px}"
+    ".answers td{padding:6px 12px 6px 0;vertical-align:top}.answers tbody{border-top:1px solid "
+    "var(--grid)}.answers th,.answers td:nth-child(-n+6){text-align:left}"
+    ".answers td:nth-child(3){width:26%}.answers td:nth-child(4){width:38%}"
+    ".yes{color:var(--c2)}.no{color:var(--c1)}\n"
+    "@media(max-width:760px){.answers,.answers tbody,.answers tr,.answers td{display:block}"
+    ".answers tr:has(th){display:none}.answers tr{background:var(--card);border-radius:8px;"
+    "padding:8px 10px;margin:0 0 10px}.answers tbody{border:0}"
+    ".answers td{padding:1px 0;width:auto!important;display:grid;grid-template-columns:76px 1fr;"
+    "text-align:left}.answers td::before{content:attr(data-l);color:var(--dim)}}\n"};
 
 static void put_head(struct page *p, const struct history *runs, size_t n)
 {
@@ -71,33 +83,21 @@ static double lowest(const struct history_series *s)
     return y;
 }
 
-static void put_loss(struct page *p, double loss)
-{
-    if (isfinite(loss))
-        page_put(p, "<td>%.4f</td>", loss);
-    else
-        page_put(p, "<td>-</td>");
-}
-
 static void put_row(struct page *p, const struct history *h)
 {
-    double trained = 0;
     char tokens[16], speed[16];
 
-    for (size_t i = 1; i < h->series[HISTORY_SPEED].n; i++)
-        trained += 1 / fmax(h->series[HISTORY_SPEED].points[i].y, 1e-9);
     page_number(tokens, h->tokens);
-    /* the harmonic mean: tokens over seconds when steps are equally long */
-    page_number(speed, trained > 0 ? (double)(h->series[HISTORY_SPEED].n - 1) / trained : NAN);
+    page_number(speed, report_speed(h));
     page_put(p, "<tr><td>");
     page_text(p, h->name);
     page_put(p, "</td><td>%lld</td><td>%s</td>", (long long)h->step, tokens);
-    put_loss(p, history_last(&h->series[HISTORY_LOSS]));
-    put_loss(p, history_last(&h->series[HISTORY_VALID]));
-    put_loss(p, lowest(&h->series[HISTORY_VALID]));
-    page_put(p, "<td>%s</td><td>%lld:%02d</td><td>%lld</td></tr>\n", speed,
-             (long long)(fmin(h->seconds, 1e12) / 60), (int)fmod(fmin(h->seconds, 1e12), 60),
-             (long long)h->n_skipped);
+    report_cell(p, history_last(&h->series[HISTORY_LOSS]), 4);
+    report_cell(p, history_last(&h->series[HISTORY_VALID]), 4);
+    report_cell(p, lowest(&h->series[HISTORY_VALID]), 4);
+    page_put(p, "<td>%s</td>", speed);
+    report_time_cell(p, h);
+    page_put(p, "<td>%lld</td></tr>\n", (long long)h->n_skipped);
 }
 
 static void put_table(struct page *p, const struct history *runs, size_t n)
@@ -111,32 +111,6 @@ static void put_table(struct page *p, const struct history *runs, size_t n)
 }
 
 /* ---- Figures --------------------------------------------------------------------------------- */
-
-static void put_kind(struct page *p, const char *title, const struct history *runs, size_t n,
-                     enum history_kind kind, struct page_line *lines)
-{
-    for (size_t i = 0; i < n; i++)
-        lines[i] = (struct page_line){runs[i].name, &runs[i].series[kind]};
-    page_curves(p, title, lines, n);
-}
-
-static void put_parts(struct page *p, const char *title, const struct history_parts *parts,
-                      struct page_line *lines)
-{
-    for (size_t i = 0; i < parts->n; i++)
-        lines[i] = (struct page_line){parts->items[i].name, &parts->items[i]};
-    page_curves(p, title, lines, parts->n);
-}
-
-static const struct history_series *part(const struct history_parts *p, const char *name)
-{
-    static const struct history_series none = {0};
-
-    for (size_t i = 0; i < p->n; i++)
-        if (!strcmp(p->items[i].name, name))
-            return &p->items[i];
-    return &none;
-}
 
 /* The mean of the last twentieth: one step's loss is mostly chance. */
 static double end_mean(const struct history_series *s)
@@ -160,13 +134,13 @@ static void put_sources(struct page *p, const struct history *h)
     for (size_t i = 0; i < h->sources.n; i++) {
         const char *name = h->sources.items[i].name;
 
-        page_number(tokens, history_last(part(&h->source_tokens, name)));
-        page_number(epochs, history_last(part(&h->source_epochs, name)));
+        page_number(tokens, history_last(report_part(&h->source_tokens, name)));
+        page_number(epochs, history_last(report_part(&h->source_epochs, name)));
         page_put(p, "<tr><td>");
         page_text(p, name);
         page_put(p, "</td><td>%s</td><td>%s</td>", tokens, epochs);
-        put_loss(p, end_mean(&h->sources.items[i]));
-        put_loss(p, history_last(part(&h->source_valid, name)));
+        report_cell(p, end_mean(&h->sources.items[i]), 4);
+        report_cell(p, history_last(report_part(&h->source_valid, name)), 4);
         page_put(p, "</tr>\n");
     }
     page_put(p, "</table></div>\n");
@@ -186,36 +160,23 @@ static void put_sample(struct page *p, const struct sample *s)
 static void put_dropped(struct page *p, const struct history *h, struct page_line *lines)
 {
     if (history_most(&h->dropped) > 0)
-        put_parts(p, "Choices of experts dropped in a step, by layer", &h->dropped, lines);
+        report_figure_of_parts(p, "Choices of experts dropped in a step, by layer", &h->dropped,
+                               lines);
 }
 
-static const char losses_title[] = "Loss, nats a token";
-
-/* The loss of one run with that of the validation share beside it. */
-static void losses_of(const struct history *h, struct page_line lines[3])
-{
-    lines[0] = (struct page_line){"training", &h->series[HISTORY_LOSS]};
-    lines[1] = (struct page_line){"validation", &h->series[HISTORY_VALID]};
-    lines[2] = (struct page_line){"MTP", &h->series[HISTORY_MTP]};
-}
+static const enum history_kind kinds[] = {HISTORY_LR, HISTORY_NORM, HISTORY_SPEED,
+                                          HISTORY_UTILISATION, HISTORY_BALANCE};
 
 static void put_figures(struct page *p, const struct history *runs, size_t n,
                         struct page_line *lines)
 {
     page_put(p, "<p class=\"legend note\">All curves are over tokens; a point is the mean of its "
                 "stretch.</p>\n<div class=\"grid\">\n");
-    if (n == 1) {
-        losses_of(&runs[0], lines);
-        page_curves(p, losses_title, lines, 3);
-    } else {
-        put_kind(p, "Training loss, nats a token", runs, n, HISTORY_LOSS, lines);
-        put_kind(p, "Validation loss, nats a token", runs, n, HISTORY_VALID, lines);
-    }
-    put_kind(p, "Learning rate", runs, n, HISTORY_LR, lines);
-    put_kind(p, "Gradient norm", runs, n, HISTORY_NORM, lines);
-    put_kind(p, "Tokens a second", runs, n, HISTORY_SPEED, lines);
-    put_kind(p, "Utilisation, share of the measured peak", runs, n, HISTORY_UTILISATION, lines);
-    put_kind(p, "Balance loss", runs, n, HISTORY_BALANCE, lines);
+    report_figure(p, runs, n, HISTORY_LOSS, lines);
+    if (n > 1)
+        report_figure(p, runs, n, HISTORY_VALID, lines);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        report_figure(p, runs, n, kinds[i], lines);
     page_put(p, "</div>\n");
     for (size_t i = 0; i < n; i++) {
         const struct history *h = &runs[i];
@@ -225,13 +186,16 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
         page_put(p, "</h2>\n");
         put_sources(p, h);
         page_put(p, "<div class=\"grid\">\n");
-        put_parts(p, "Loss by source", &h->sources, lines);
-        put_parts(p, "Validation loss by source", &h->source_valid, lines);
-        put_parts(p, "Epochs by source", &h->source_epochs, lines);
+        report_figure_of_parts(p, "Loss by source", &h->sources, lines);
+        report_figure_of_parts(p, "Validation loss by source", &h->source_valid, lines);
+        report_figure_of_parts(p, "Epochs by source", &h->source_epochs, lines);
         page_map(p, h);
-        put_parts(p, "How much the sources' experts differ, by layer", &h->information, lines);
-        put_parts(p, "Entropy of the load by layer, of its largest", &h->entropy, lines);
-        put_parts(p, "Busiest expert by layer, times the mean", &h->layers, lines);
+        report_figure_of_parts(p, "How much the sources' experts differ, by layer",
+                               &h->information, lines);
+        report_figure_of_parts(p, "Entropy of the load by layer, of its largest", &h->entropy,
+                               lines);
+        report_figure_of_parts(p, "Busiest expert by layer, times the mean", &h->layers,
+                               lines);
         put_dropped(p, h, lines);
         page_balance(p, &h->layers);
         page_loads(p, h);
@@ -241,18 +205,44 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
     }
 }
 
-int report_write(const char *path, const struct history *runs, size_t n, struct mk_error *err)
+/* Over steps the one kind, over tokens the other: they have no axis in common. */
+static int check_kinds(const struct history *runs, size_t n, struct mk_error *err)
+{
+    for (size_t i = 1; i < n; i++)
+        if (runs[i].rl != runs[0].rl)
+            return mk_error_set(err, MK_EINVAL,
+                                "%s learns from rewards, %s does not: draw a page of each",
+                                runs[runs[i].rl ? i : 0].name, runs[runs[i].rl ? 0 : i].name);
+    return 0;
+}
+
+/* Room for every figure's lines. */
+static struct page_line *take_lines(size_t n, struct mk_error *err)
 {
     size_t n_lines = n > HISTORY_MAX_PARTS ? n : HISTORY_MAX_PARTS;
     struct page_line *lines = calloc(n_lines, sizeof *lines);
-    struct page p;
 
     if (!lines)
-        return mk_error_memory(err, n_lines * sizeof *lines);
+        mk_error_memory(err, n_lines * sizeof *lines);
+    return lines;
+}
+
+int report_write(const char *path, const struct history *runs, size_t n, struct mk_error *err)
+{
+    struct page_line *lines;
+    struct page p;
+
+    if (check_kinds(runs, n, err) || !(lines = take_lines(n, err)))
+        return err->code;
     page_init(&p, err);
     put_head(&p, runs, n);
-    put_table(&p, runs, n);
-    put_figures(&p, runs, n, lines);
+    if (runs[0].rl) {
+        report_rl_table(&p, runs, n);
+        report_rl_figures(&p, runs, n, lines);
+    } else {
+        put_table(&p, runs, n);
+        put_figures(&p, runs, n, lines);
+    }
     page_put(&p, "</body></html>\n");
     if (!err->code)
         write_file(path, p.b.data, p.b.n, err);
@@ -261,20 +251,18 @@ int report_write(const char *path, const struct history *runs, size_t n, struct 
     return err->code;
 }
 
-int report_picture(const char *path, const struct history *runs, size_t n, struct mk_error *err)
+int report_picture(const char *path, const struct history *runs, size_t n, enum history_kind kind,
+                   struct mk_error *err)
 {
-    size_t n_lines = n > 1 ? n : 3;
-    struct page_line *lines = calloc(n_lines, sizeof *lines);
+    struct page_line *lines;
     struct page p;
 
-    if (!lines)
-        return mk_error_memory(err, n_lines * sizeof *lines);
+    if (check_kinds(runs, n, err) || !(lines = take_lines(n, err)))
+        return err->code;
+    if (kind == HISTORY_N)
+        kind = runs[0].rl ? HISTORY_PASS : HISTORY_LOSS;
     page_init(&p, err);
-    for (size_t i = 0; i < n; i++)
-        lines[i] = (struct page_line){runs[i].name, &runs[i].series[HISTORY_LOSS]};
-    if (n == 1)
-        losses_of(&runs[0], lines);
-    page_picture(&p, n == 1 ? losses_title : "Training loss, nats a token", lines, n_lines);
+    page_picture(&p, report_title(runs, n, kind), lines, report_lines(runs, n, kind, lines));
     if (!err->code)
         write_file(path, p.b.data, p.b.n, err);
     page_release(&p);

@@ -5,11 +5,14 @@
 
 #include "runs/history.h"
 
-/* Writes beside and renames. runs [n], n >= 1: the first figures compare them. */
+/* Writes beside and renames. runs [n], n >= 1: the first figures compare them; all of minke train,
+ * or all of minke rl. */
 int report_write(const char *path, const struct history *runs, size_t n, struct mk_error *err);
-/* The loss alone as a picture (SVG): of one run its training, validation and MTP loss, of several
- * the training loss of each. Writes beside and renames. */
-int report_picture(const char *path, const struct history *runs, size_t n, struct mk_error *err);
+/* One figure alone as a picture (SVG): of one run with what belongs to it (training, validation and
+ * MTP loss), of several the series of each. HISTORY_N: the loss, of minke rl the share of right
+ * answers. Writes beside and renames. */
+int report_picture(const char *path, const struct history *runs, size_t n, enum history_kind kind,
+                   struct mk_error *err);
 /* Folder/report.html and the events file for TensorBoard, from what stands in the folder. */
 int report_refresh(const char *folder, struct mk_error *err);
 

@@ -12,7 +12,7 @@
 #define PATH 4096
 
 /* "step-000100.txt" -> 100, else -1. */
-static int64_t step_of(const char *name)
+static int64_t step_of(const char *name, const char *suffix)
 {
     char *end;
     long long n;
@@ -20,7 +20,56 @@ static int64_t step_of(const char *name)
     if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9')
         return -1;
     n = strtoll(name + 5, &end, 10);
-    return strcmp(end, ".txt") ? -1 : n;
+    return strcmp(end, suffix) ? -1 : n;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static int add_step(int64_t **steps, size_t *n, int64_t step, struct mk_error *err)
+{
+    /* Room is doubled whenever the number is a power of two. */
+    if ((*n & (*n - 1)) == 0) {
+        int64_t *grown = realloc(*steps, (*n ? 2 * *n : 1) * sizeof *grown);
+
+        if (!grown)
+            return mk_error_memory(err, 2 * *n * sizeof *grown);
+        *steps = grown;
+    }
+    (*steps)[(*n)++] = step;
+    return 0;
+}
+
+int samples_steps(int64_t **steps, size_t *n, const char *folder, const char *suffix,
+                  struct mk_error *err)
+{
+    char path[PATH];
+    struct dirent *e;
+    int code = 0;
+    DIR *d;
+
+    *steps = NULL;
+    *n = 0;
+    if (snprintf(path, sizeof path, "%s/samples", folder) >= PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
+    d = opendir(path);
+    while (d && !code && (e = readdir(d)))
+        if (step_of(e->d_name, suffix) >= 0)
+            code = add_step(steps, n, step_of(e->d_name, suffix), err);
+    if (d)
+        closedir(d);
+    if (code) {
+        free(*steps);
+        *steps = NULL;
+        return code;
+    }
+    if (*n)
+        qsort(*steps, *n, sizeof **steps, ascending);
+    return 0;
 }
 
 /* A character that is cut in the middle goes whole. */
@@ -35,50 +84,42 @@ static size_t whole_characters(const char *text, size_t n)
     return end;
 }
 
+char *samples_beginning(const char *text, size_t n)
+{
+    return strndup(n ? text : "", n > SAMPLE_MAX_BYTES ? whole_characters(text, SAMPLE_MAX_BYTES)
+                                                       : n);
+}
+
 static int read_sample(struct sample *s, const char *folder, int64_t step, struct mk_error *err)
 {
     struct map_file m;
     char path[PATH];
-    size_t n;
 
     if (snprintf(path, sizeof path, "%s/samples/step-%06" PRId64 ".txt", folder, step) >= PATH)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
     if (map_file_open(&m, path, err))
         return err->code;
-    n = m.bytes;
-    if (n > SAMPLE_MAX_BYTES)
-        n = whole_characters((const char *)m.data, SAMPLE_MAX_BYTES);
-    *s = (struct sample){step, strndup(n ? (const char *)m.data : "", n)};
+    *s = (struct sample){step, samples_beginning((const char *)m.data, m.bytes)};
     map_file_close(&m);
-    return s->text ? 0 : mk_error_memory(err, n + 1);
+    return s->text ? 0 : mk_error_memory(err, SAMPLE_MAX_BYTES);
 }
 
 int samples_read(struct samples *s, const char *folder, struct mk_error *err)
 {
-    int64_t first = INT64_MAX, last = -1, step;
-    char path[PATH];
-    struct dirent *e;
-    DIR *d;
+    int64_t *steps;
+    size_t n;
+    int code;
 
     *s = (struct samples){0};
-    if (snprintf(path, sizeof path, "%s/samples", folder) >= PATH)
-        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
-    d = opendir(path);
-    while (d && (e = readdir(d))) {
-        step = step_of(e->d_name);
-        last = step > last ? step : last;
-        first = step >= 0 && step < first ? step : first;
-    }
-    if (d)
-        closedir(d);
-    if (last < 0)
-        return 0;
-    if (read_sample(&s->first, folder, first, err) ||
-        (last > first && read_sample(&s->last, folder, last, err))) {
-        samples_release(s);
+    if (samples_steps(&steps, &n, folder, ".txt", err))
         return err->code;
-    }
-    return 0;
+    code = n > 0 ? read_sample(&s->first, folder, steps[0], err) : 0;
+    if (!code && n > 1)
+        code = read_sample(&s->last, folder, steps[n - 1], err);
+    free(steps);
+    if (code)
+        samples_release(s);
+    return code;
 }
 
 void samples_release(struct samples *s)

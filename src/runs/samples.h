@@ -1,7 +1,9 @@
-/* samples.h: what a run wrote along its way: RUN/samples/step-N.txt, the first and the last. */
+/* samples.h: what a run of minke train wrote along its way: RUN/samples/step-N.txt, the first and
+ * the last. */
 #ifndef MK_RUNS_SAMPLES_H
 #define MK_RUNS_SAMPLES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -14,5 +16,14 @@ struct samples { struct sample first, last; }; /* last: none when there is one a
 /* folder: of a run. */
 int samples_read(struct samples *s, const char *folder, struct mk_error *err);
 void samples_release(struct samples *s);
+
+/* ---- For answers.c also ---------------------------------------------------------------------- */
+
+/* The steps whose samples/step-N and `suffix` are there, ascending: *steps [*n], the caller's to
+ * free; NULL when there are none. */
+int samples_steps(int64_t **steps, size_t *n, const char *folder, const char *suffix,
+                  struct mk_error *err);
+/* The first bytes of a text, SAMPLE_MAX_BYTES at most and no character cut; NULL: no memory. */
+char *samples_beginning(const char *text, size_t n);
 
 #endif

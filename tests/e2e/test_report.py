@@ -194,6 +194,72 @@ def test_a_picture_stands_alone_in_light_and_dark(minke, run, tmp_path):
         assert all(top < float(t.get("y")) < top + height for t in root.iter("{*}text"))
 
 
+def make_rl_run(path, n=40, **extra):
+    """As minke rl writes it; answers of five of its steps."""
+    (path / "samples").mkdir(parents=True)
+    steps = []
+    for i in range(1, n + 1):
+        step = {"step": i, "tokens": 0, "reward": i / 50, "pass": i / 40, "asked": 8, "live": 4, "length": 4.0 + i,
+                "truncated": 0.125, "formed": 1.0, "entropy": 0.5, "updates": 1, "loss": -0.1, "norm": 1.5,
+                "lr": 1e-3, "clipped": 0.0, "tasks": {t: {"pass": i / 40, "reward": i / 50, "level": 2}
+                                                      for t in ("parity", "<script>")}} | extra
+        if i % 10 == 0:
+            step["test"] = {"pass": i / 80, "length": 2.0, "questions": 9, "tasks": {"parity": {"pass": i / 80}}}
+            (path / f"samples/step-{i:06}.jsonl").write_text("".join(
+                json.dumps({"task": "parity", "level": 2, "question": f"q{i} {k // 2}", "reference": "<i>1</i>",
+                            "response": f"<think>{'0' * i}</think><answer>{k}</answer>", "reward": 1.0,
+                            "correct": k % 4 == 0, "truncated": k % 4 == 2, "tokens": i}) + "\n" for k in range(8)))
+        steps.append(step)
+    (path / "metrics.jsonl").write_text("".join(json.dumps(s) + "\n" for s in steps))
+    (path / "timing.jsonl").write_text("".join(
+        json.dumps({"step": s["step"], "ms": 500, "tokens_per_s": 128}) + "\n" for s in steps))
+
+
+def test_a_run_of_rewards_has_its_own_page(minke, tmp_path):
+    make_rl_run(tmp_path / "zero", kl=0.01, mismatch=0.2, mean_mismatch=0.1)
+    r = minke("report", tmp_path / "zero")
+    assert r.returncode == 0 and r.stderr == ""
+    assert r.stdout.splitlines()[1].split() == ["40", "0.8000", "1.0000", "0.5000", "44.0000", "0.3", "zero"]
+    text = (tmp_path / "zero/report.html").read_text()
+    page = Page(text)
+    for title in ("Right answers, share", "Length of an answer, tokens", "Reward of an answer, mean",
+                  "Form of the answers, share", "Entropy of the policy, nats a token",
+                  "Live groups, share of those asked", "KL to the reference, nats a token",
+                  "Sampler against trainer, |log pi - log mu|", "Gradient norm", "Learning rate",
+                  "Right answers by task, share", "Reward by task, mean", "Right answers to test questions by task",
+                  "Level of difficulty by task"):
+        assert title in page.texts, title
+    assert "Clipped tokens, share" not in page.texts  # there are none
+    assert "script" not in page.tags and "think" not in page.tags and "i" in page.tags and "<script>" in page.texts
+    shown = "".join(page.texts)
+    for step in (10, 20, 30, 40):  # thinking grows from step to step
+        assert f"<think>{'0' * step}</think><answer>0</answer>" in shown
+        assert f"<think>{'0' * step}</think><answer>1</answer>" not in shown  # one answer a question
+    assert page.texts.count("right") == 9 and page.texts.count("cut off") == 8  # "right" heads a column too
+    assert not re.search(r"https?:|//|url\(|@import", text)
+    assert ("name", "viewport") in page.attributes and "prefers-color-scheme:dark" in text
+    assert not re.search(r"nan\b|inf\b", text, re.I)
+
+
+def test_runs_of_rewards_are_compared(minke, run, tmp_path):
+    for name in ("one", "two"):
+        make_rl_run(tmp_path / name)
+    out, picture = tmp_path / "both.html", tmp_path / "length.svg"
+    r = minke("report", tmp_path / "one", tmp_path / "two", "-o", out, "--svg", picture, "--series", "length")
+    assert r.returncode == 0
+    page = Page(out.read_text())
+    assert "Right answers to test questions, share" in page.texts
+    assert "".join(page.texts).count("to the bit") == 2  # no mismatch was written: exact runs
+    root = xml.etree.ElementTree.fromstring(picture.read_text())
+    words = "".join(root.itertext())
+    assert "Length of an answer, tokens" in words and "one 44" in words and "two 44" in words
+    minke("report", tmp_path / "one", "--svg", picture)
+    assert "test, greedy 0.5" in "".join(xml.etree.ElementTree.fromstring(picture.read_text()).itertext())
+    failed(minke("report", run[0], tmp_path / "one", "-o", out), "one learns from rewards", "first does not")
+    failed(minke("report", tmp_path / "one", "--svg", picture, "--series", "lenght"), "lenght", "test_length")
+    refused(minke("report", tmp_path / "one", "--series", "length"), "--svg")
+
+
 def test_mistakes_are_named(minke, run, tmp_path):
     failed(minke("report", tmp_path / "nix"), "nix", "no run")
     with open(run[0] / "metrics.jsonl", "a") as f:

@@ -97,7 +97,7 @@ static void curves_are_what_was_written_and_half_a_last_line_is_nothing(void **s
     assert_true(h.tokens == 300 && h.seconds == 1.5);
     assert_int_equal(loss->n, 2); /* null is a gap */
     assert_int_equal(loss->points[1].step, 3);
-    assert_true(loss->points[1].tokens == 300 && loss->points[1].y == 3.5);
+    assert_true(loss->points[1].x == 300 && loss->points[1].y == 3.5);
     assert_true(history_last(&h.series[HISTORY_VALID]) == 3.75);
     assert_true(isnan(history_last(&h.series[HISTORY_MTP])));
     assert_int_equal(h.series[HISTORY_SPEED].n, 2);
