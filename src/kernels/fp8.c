@@ -13,9 +13,11 @@ const struct fp8_rule fp8_activation_turned = {FP8_COLUMNS, FP8_E4M3, false, fal
 const struct fp8_rule fp8_gradient = {FP8_ROWS, FP8_E4M3, false, true};
 const struct fp8_rule fp8_gradient_turned = {FP8_COLUMNS, FP8_E4M3, false, true};
 const struct fp8_rule fp8_weight = {FP8_BLOCKS, FP8_E4M3, false, false};
-const struct fp8_rule fp8_dispatch = {FP8_ROWS, FP8_E4M3, true, false};
 const struct fp8_rule fp8_attention_out = {FP8_ROWS, FP8_E5M6, true, false};
-const struct fp8_rule fp8_attention_turned = {FP8_COLUMNS, FP8_E4M3, true, false};
+const struct fp8_rule fp8_sent = {FP8_ROWS, FP8_E4M3, true, false};
+const struct fp8_rule fp8_sent_turned = {FP8_COLUMNS, FP8_E4M3, true, false};
+const struct fp8_rule fp8_sent_gradient = {FP8_ROWS, FP8_E4M3, true, true};
+const struct fp8_rule fp8_sent_gradient_turned = {FP8_COLUMNS, FP8_E4M3, true, true};
 
 /* The values of a format: multiples of 2^(e - mantissa bits) between 2^e and 2^(e + 1), and below
  * the smallest normal number multiples of its step. */

@@ -7,9 +7,16 @@
  *
  *   y  = x W^T    x by fp8_activation,  W by fp8_weight
  *   dx = dy W     dy by fp8_gradient,   W by fp8_weight
- *   dW += dy^T x  dy by fp8_gradient_turned, x by fp8_activation_turned: the rounded x that the
- *                 forward pass kept; of the layer after attention fp8_attention_out, kept wider,
- *                 then fp8_attention_turned
+ *   dW += dy^T x  dy by fp8_gradient_turned, x by fp8_activation_turned
+ *
+ * where the x of dW is what the forward pass kept, rounded already:
+ *
+ *   after attention    kept wider by fp8_attention_out, then fp8_sent_turned
+ *   SwiGLU's inputs    kept by fp8_activation; its output is computed again from them
+ *   rows for experts   x by fp8_sent, then fp8_sent_turned: rounded before they are sent, by powers
+ *                      of two, so that turning costs no more bits; dy of the down-projection by
+ *                      fp8_sent_gradient, then fp8_sent_gradient_turned. What comes back from
+ *                      experts, outputs and gradients of their inputs, is sent in bf16
  *
  * with sums and masters in f32. The 1e-4 is that of DeepSeek's kernels, whose inputs have the size
  * of 1. Gradients of a mean over thousands of tokens lie far below it, in the subnormal numbers of
@@ -56,9 +63,10 @@ extern const struct fp8_rule fp8_activation;        /* E4M3, 1 x 128 */
 extern const struct fp8_rule fp8_activation_turned; /* E4M3, 128 x 1: 128 tokens of one channel */
 extern const struct fp8_rule fp8_weight;            /* E4M3, 128 x 128 */
 extern const struct fp8_rule fp8_gradient, fp8_gradient_turned;
-extern const struct fp8_rule fp8_dispatch;          /* rows sent to experts: E4M3, power of two */
-/* What the linear after attention keeps: E5M6; and what becomes of it: E4M3. Powers of two. */
-extern const struct fp8_rule fp8_attention_out, fp8_attention_turned;
+/* Powers of two: rows sent to experts, E4M3; what the linear after attention keeps, E5M6; and what
+ * becomes of either for dW, E4M3. */
+extern const struct fp8_rule fp8_sent, fp8_attention_out, fp8_sent_turned;
+extern const struct fp8_rule fp8_sent_gradient, fp8_sent_gradient_turned;
 
 /* x [rows, columns] -> out, which may be x. Tiles begin at row 0 and column 0; those at the edges
  * are smaller. With 128 x 1 or 128 x 128 a value therefore depends on its row's place: passes of a

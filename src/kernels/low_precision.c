@@ -9,11 +9,12 @@
 static bool same_input(const struct matmul_job *a, const struct matmul_job *b)
 {
     return a->x == b->x && a->x_stride == b->x_stride && a->n_rows == b->n_rows &&
-           a->w->n_in == b->w->n_in && a->w->dtype == b->w->dtype;
+           a->w->n_in == b->w->n_in && a->w->dtype == b->w->dtype && a->w->sent == b->w->sent;
 }
 
 static int round_input(struct compute *c, struct matmul_job *job, struct mk_error *err)
 {
+    bool sent = job->w->sent == SENT_TO_EXPERTS;
     int64_t n_in = job->w->n_in;
     float *x;
 
@@ -21,7 +22,7 @@ static int round_input(struct compute *c, struct matmul_job *job, struct mk_erro
         return err->code;
     for (int64_t t = 0; t < job->n_rows; t++)
         memcpy(x + t * n_in, job->x + t * job->x_stride, (size_t)n_in * sizeof *x);
-    fp8_round(c->ex, &fp8_activation, x, x, job->n_rows, n_in);
+    fp8_round(c->ex, sent ? &fp8_sent : &fp8_activation, x, x, job->n_rows, n_in);
     job->x = x;
     job->x_stride = n_in;
     return 0;
@@ -46,7 +47,12 @@ static int rounded_matmul(struct compute *c, const struct matmul_job *jobs, int3
             return err->code;
         }
     }
-    return c->matmul_as_is(c, own, n_jobs, err);
+    if (c->matmul_as_is(c, own, n_jobs, err))
+        return err->code;
+    for (int32_t i = 0; i < n_jobs; i++)
+        if (jobs[i].w->dtype == MK_F8_E4M3 && jobs[i].w->sent == SENT_FROM_EXPERTS)
+            bf16_round(c->ex, jobs[i].out, jobs[i].out, jobs[i].n_rows * jobs[i].w->n_out);
+    return 0;
 }
 
 void compute_round_inputs(struct compute *c)

@@ -15,12 +15,17 @@
 
 #define MK_PANEL 16
 
+/* Where experts lie on many devices, their inputs are sent to them, or their outputs (rows one
+ * behind the other) back: training in FP8 rounds what is sent (low_precision.h). The model says. */
+enum packed_sent { SENT_NOWHERE, SENT_TO_EXPERTS, SENT_FROM_EXPERTS };
+
 struct packed {
     enum dtype dtype;    /* of the weights: the file's */
     int32_t n_out, n_in; /* [r, k]. k is a multiple of the dtype's block; r any number */
     int32_t block_in;    /* FP8: inputs that share a scale, inside the panel; else 0 */
     int64_t panel_bytes; /* one panel: 16 outputs, every k; a multiple of 64 */
     unsigned char *data; /* ceil(r / 16) panels, 64-byte aligned; borrowed from the arena */
+    enum packed_sent sent;
 };
 
 /* Where the values of a matrix lie in a file: rows row_bytes apart, or a transposed view of plain

@@ -32,9 +32,14 @@ static int moe_load(struct loader *ld, int32_t layer, void **weights, struct mk_
     if (n_shared && ffn_load(ld, &w->shared, W_SHARED_GATE, layer, 0, n_shared, err))
         return err->code;
     ld->active_share = (double)a->n_experts_used / a->n_experts;
-    for (int32_t e = 0; e < a->n_experts; e++)
-        if (ffn_load(ld, &w->experts[e], W_EXPERT_GATE, layer, e, a->d_expert, err))
+    for (int32_t e = 0; e < a->n_experts; e++) {
+        struct ffn_weights *expert = &w->experts[e];
+
+        if (ffn_load(ld, expert, W_EXPERT_GATE, layer, e, a->d_expert, err))
             return err->code;
+        expert->gate.sent = expert->up.sent = SENT_TO_EXPERTS;
+        expert->down.sent = SENT_FROM_EXPERTS;
+    }
     ld->active_share = 1;
     *weights = w;
     return 0;

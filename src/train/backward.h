@@ -65,6 +65,10 @@ int moe_backward(struct backward *b, int32_t layer, const struct block_saved *sa
 int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, const float *x,
                     const struct swiglu_saved *saved, const float *dout, float *dx,
                     struct mk_error *err);
+/* What backward computes with, of n rows of a network with this gate: training in FP8 keeps
+ * SwiGLU's inputs rounded (kernels/fp8.h), on b's memory; else nothing changes. */
+int swiglu_kept(struct backward *b, const struct param *gate, int64_t n, struct swiglu_saved *saved,
+                struct mk_error *err);
 /* dweight [t, used] of the chosen experts, and the balance losses -> dlogits [t, e]. */
 int router_backward(struct backward *b, int32_t layer, const struct moe_saved *saved,
                     const float *dweight, float *dlogits, struct mk_error *err);

@@ -1,10 +1,35 @@
 /* ffn_backward.c: the backward pass of SwiGLU (model/ffn.c). */
+#include "kernels/fp8.h"
 #include "train/backward.h"
+
+static int round_copy(struct backward *b, const float **x, int64_t n, int64_t f,
+                      struct mk_error *err)
+{
+    float *copy;
+
+    if (arena_take(b->s->memory, &copy, (size_t)(n * f), sizeof *copy, err))
+        return err->code;
+    fp8_round(b->s->c->ex, &fp8_activation, copy, *x, n, f);
+    *x = copy;
+    return 0;
+}
+
+int swiglu_kept(struct backward *b, const struct param *gate, int64_t n, struct swiglu_saved *saved,
+                struct mk_error *err)
+{
+    if (gate->compute != MK_F8_E4M3)
+        return 0;
+    return round_copy(b, &saved->gate, n, gate->shape[0], err) ||
+                   round_copy(b, &saved->up, n, gate->shape[0], err)
+               ? err->code
+               : 0;
+}
 
 int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, const float *x,
                     const struct swiglu_saved *saved, const float *dout, float *dx,
                     struct mk_error *err)
 {
+    struct swiglu_saved kept = *saved;
     struct step *s = b->s;
     struct arena_mark mark = arena_mark(s->memory);
     struct param *w_gate = params_get(b->p, gate, layer, 0);
@@ -14,9 +39,10 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
     float *act, *dgate, *dup; /* [t, f] */
     struct linear down, first, second;
 
-    if (step_take(s, &act, f, err) || step_take(s, &dgate, f, err) || step_take(s, &dup, f, err))
+    if (step_take(s, &act, f, err) || step_take(s, &dgate, f, err) || step_take(s, &dup, f, err) ||
+        swiglu_kept(b, w_gate, n, &kept, err))
         return err->code;
-    s->c->k->silu_mul(s->c, act, f, saved->gate, saved->up, f, n, (int32_t)f);
+    s->c->k->silu_mul(s->c, act, f, kept.gate, kept.up, f, n, (int32_t)f);
     down = (struct linear){.p = w_down,
                            .n_rows = n,
                            .dy = dout,
@@ -27,8 +53,7 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
                            .dx_stride = f};
     if (linear_backward(b, &down, 1, err))
         return err->code;
-    s->c->k->silu_mul_backward(s->c, dgate, dup, f, saved->gate, saved->up, f, dup, f, n,
-                               (int32_t)f);
+    s->c->k->silu_mul_backward(s->c, dgate, dup, f, kept.gate, kept.up, f, dup, f, n, (int32_t)f);
     first = (struct linear){.p = w_gate,
                             .n_rows = n,
                             .dy = dgate,

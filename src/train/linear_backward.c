@@ -53,13 +53,42 @@ static int gather(struct backward *b, float **out, const float *x, int64_t strid
     return 0;
 }
 
-/* As the forward pass kept it, then once more along the tokens. */
-static void round_input(struct exec *ex, const struct param *p, float *x, int64_t n, int64_t width)
-{
-    bool after_attention = p->role == W_O;
+/* How a layer's inputs and gradients are rounded, see kernels/fp8.h. NULL: not at all. */
+struct rules {
+    const struct fp8_rule *kept, *turned; /* x: by the forward pass, then along the tokens */
+    const struct fp8_rule *sent;          /* dy, before it becomes dy_turned */
+    const struct fp8_rule *dy, *dy_turned;
+};
 
-    fp8_round(ex, after_attention ? &fp8_attention_out : &fp8_activation, x, x, n, width);
-    fp8_round(ex, after_attention ? &fp8_attention_turned : &fp8_activation_turned, x, x, n, width);
+static struct rules rules_of(enum weight_role role)
+{
+    struct rules r = {.kept = &fp8_activation,
+                      .turned = &fp8_activation_turned,
+                      .dy = &fp8_gradient,
+                      .dy_turned = &fp8_gradient_turned};
+
+    if (role == W_O) {
+        r.kept = &fp8_attention_out;
+        r.turned = &fp8_sent_turned;
+    } else if (role == W_EXPERT_GATE || role == W_EXPERT_UP) {
+        r.kept = &fp8_sent;
+        r.turned = &fp8_sent_turned;
+    } else if (role == W_DOWN || role == W_SHARED_DOWN || role == W_EXPERT_DOWN) {
+        r.kept = NULL; /* computed again */
+    }
+    if (role == W_EXPERT_DOWN) {
+        r.dy = r.sent = &fp8_sent_gradient;
+        r.dy_turned = &fp8_sent_gradient_turned;
+    }
+    return r;
+}
+
+static void round_rows(struct exec *ex, const struct fp8_rule *first, const struct fp8_rule *then,
+                       float *x, int64_t n, int64_t width)
+{
+    if (first)
+        fp8_round(ex, first, x, x, n, width);
+    fp8_round(ex, then, x, x, n, width);
 }
 
 /* for_dx: dy as dy W takes it; for_dw: dy and x as dy^T x takes them. */
@@ -67,6 +96,7 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
                      struct linear *for_dx, struct mk_error *err)
 {
     int64_t n_out = l->n_out ? l->n_out : l->p->shape[0], n_in = l->p->shape[1];
+    struct rules rules = rules_of(l->p->role);
     struct exec *ex = b->s->c->ex;
     float *dy, *turned, *x;
 
@@ -74,7 +104,7 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
     if (l->dx) {
         if (gather(b, &dy, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err))
             return err->code;
-        fp8_round(ex, &fp8_gradient, dy, dy, l->n_rows, n_out);
+        round_rows(ex, NULL, rules.dy, dy, l->n_rows, n_out);
         for_dx->dy = dy;
         for_dx->dy_stride = n_out;
         for_dx->dy_rows = NULL;
@@ -84,8 +114,8 @@ static int round_job(struct backward *b, const struct linear *l, struct linear *
     if (gather(b, &turned, l->dy, l->dy_stride, l->dy_rows, l->n_rows, n_out, err) ||
         gather(b, &x, l->x, l->x_stride, l->x_rows, l->n_rows, n_in, err))
         return err->code;
-    fp8_round(ex, &fp8_gradient_turned, turned, turned, l->n_rows, n_out);
-    round_input(ex, l->p, x, l->n_rows, n_in);
+    round_rows(ex, rules.sent, rules.dy_turned, turned, l->n_rows, n_out);
+    round_rows(ex, rules.kept, rules.turned, x, l->n_rows, n_in);
     for_dw->dy = turned;
     for_dw->dy_stride = n_out;
     for_dw->dy_rows = NULL;

@@ -5,6 +5,7 @@
  * so neither the experts' outputs nor their gathered inputs need to be kept. */
 #include <string.h>
 
+#include "kernels/fp8.h"
 #include "train/backward.h"
 
 #define ROWS_A_TASK 64
@@ -12,13 +13,14 @@
 /* Of the choices of all tokens, gathered by expert: n = t * used rows. */
 struct gathered {
     int64_t n, f;
-    int32_t *token;      /* [n] whose row it is */
-    int64_t *choice;     /* [n] index into [t, used] */
-    const float *weight; /* [t, used] */
-    const bool *dropped; /* [t, used] or NULL */
-    float *act;          /* [n, f] in: SwiGLU's product; out: weight * it */
-    float *dact;         /* [n, f] in: unweighted; out: weighted */
-    float *dweight;      /* [t, used] */
+    int32_t *token;           /* [n] whose row it is */
+    int64_t *choice;          /* [n] index into [t, used] */
+    const float *weight;      /* [t, used] */
+    const bool *dropped;      /* [t, used] or NULL */
+    struct swiglu_saved kept; /* [n, f] each */
+    float *act;               /* [n, f] in: SwiGLU's product; out: weight * it */
+    float *dact;              /* [n, f] in: unweighted; out: weighted */
+    float *dweight;           /* [t, used] */
 };
 
 /* Sixteen partial sums, added up in one order. */
@@ -56,8 +58,8 @@ static void weigh_task(void *context, int64_t task, int worker)
     }
 }
 
-static int gather(struct backward *b, const struct moe_saved *saved, struct gathered *g,
-                  struct mk_error *err)
+static int gather(struct backward *b, int32_t layer, const struct moe_saved *saved,
+                  struct gathered *g, struct mk_error *err)
 {
     struct step *s = b->s;
     const struct arch *a = &s->m->arch;
@@ -66,19 +68,20 @@ static int gather(struct backward *b, const struct moe_saved *saved, struct gath
     *g = (struct gathered){.n = (int64_t)n,
                            .f = a->d_expert,
                            .weight = saved->routing.weight,
-                           .dropped = saved->routing.dropped};
+                           .dropped = saved->routing.dropped,
+                           .kept = saved->experts};
     if (arena_take(s->memory, &g->token, n, sizeof *g->token, err) ||
         arena_take(s->memory, &g->choice, n, sizeof *g->choice, err) ||
         arena_take(s->memory, &g->act, values, sizeof *g->act, err) ||
         arena_take(s->memory, &g->dact, values, sizeof *g->dact, err) ||
-        arena_take(s->memory, &g->dweight, n, sizeof *g->dweight, err))
+        arena_take(s->memory, &g->dweight, n, sizeof *g->dweight, err) ||
+        swiglu_kept(b, params_get(b->p, W_EXPERT_GATE, layer, 0), g->n, &g->kept, err))
         return err->code;
     for (size_t i = 0; i < n; i++) {
         g->token[saved->routing.row[i]] = (int32_t)(i / (size_t)a->n_experts_used);
         g->choice[saved->routing.row[i]] = (int64_t)i;
     }
-    s->c->k->silu_mul(s->c, g->act, g->f, saved->experts.gate, saved->experts.up, g->f, g->n,
-                      a->d_expert);
+    s->c->k->silu_mul(s->c, g->act, g->f, g->kept.gate, g->kept.up, g->f, g->n, a->d_expert);
     return 0;
 }
 
@@ -140,14 +143,18 @@ static int experts_backward(struct backward *b, int32_t layer, const struct moe_
     exec_run(s->c->ex, (g->n + ROWS_A_TASK - 1) / ROWS_A_TASK, weigh_task, g);
     if (experts(b, layer, moe, W_EXPERT_DOWN, &down, err))
         return err->code;
-    s->c->k->silu_mul_backward(s->c, g->dact, dup, f, moe->experts.gate, moe->experts.up, f,
-                               g->dact, f, g->n, (int32_t)f);
+    s->c->k->silu_mul_backward(s->c, g->dact, dup, f, g->kept.gate, g->kept.up, f, g->dact, f, g->n,
+                               (int32_t)f);
     in.dy = g->dact;
     if (experts(b, layer, moe, W_EXPERT_GATE, &in, err))
         return err->code;
     in.dy = dup;
     in.add = true;
-    return experts(b, layer, moe, W_EXPERT_UP, &in, err);
+    if (experts(b, layer, moe, W_EXPERT_UP, &in, err))
+        return err->code;
+    if (params_get(b->p, W_EXPERT_GATE, layer, 0)->compute == MK_F8_E4M3)
+        bf16_round(s->c->ex, dx_rows, dx_rows, g->n * d); /* as it is sent back */
+    return 0;
 }
 
 static void count(struct backward *b, int32_t layer, const struct routing *r, int64_t n)
@@ -171,7 +178,7 @@ int moe_backward(struct backward *b, int32_t layer, const struct block_saved *sa
     struct linear router;
 
     count(b, layer, &moe->routing, s->n_rows * a->n_experts_used);
-    if (gather(b, moe, &g, err) || step_take(s, &dx_rows, d * a->n_experts_used, err) ||
+    if (gather(b, layer, moe, &g, err) || step_take(s, &dx_rows, d * a->n_experts_used, err) ||
         step_take(s, &dlogits, a->n_experts, err) || step_take(s, &ones, a->n_experts_used, err) ||
         experts_backward(b, layer, moe, &g, x, dout, dx_rows, err))
         return err->code;

@@ -69,7 +69,7 @@ static const struct recipe_key keys[] = {
     {"train", "ramp_tokens", RECIPE_INT, AT(train.ramp_tokens), 0, BIG, "0", NULL,
      "from batch_first to batch"},
     {"train", "pass_tokens", RECIPE_INT, AT(train.pass_tokens), 1, 1 << 24, "8192", NULL,
-     "computed together; changes no number"},
+     "computed together; changes no number, unless fp8"},
     {"train", "memory_mb", RECIPE_INT, AT(train.memory_mb), 0, 1 << 24, "1024", NULL,
      "for values kept between forward and backward"},
     {"train", "compute", RECIPE_CHOICE, AT(train.compute), 0, 0, "f32", "f32|bf16|fp8",

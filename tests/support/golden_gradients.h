@@ -13,4 +13,9 @@ void golden_gradients_check(const struct params *p, const char *path, double los
 /* The same of the rest of a file, without a loss, within `bound` of each tensor's norm. */
 void golden_gradients_read(FILE *in, const struct params *p, double bound, const char *path);
 
+/* The same, with a word to be said of each: how far it is away, as a share of its norm. */
+typedef void golden_gradient_fn(void *user, const struct param *q, double away);
+void golden_gradients_each(FILE *in, const struct params *p, golden_gradient_fn *each, void *user,
+                           const char *path);
+
 #endif

@@ -51,14 +51,14 @@ def up_to_power_of_two(s):
     return torch.ldexp(torch.ones_like(s), exponent - (mantissa == 0.5).int())
 
 
-def quantise(x, height, width, power_of_two, largest=MAX):
+def quantise(x, height, width, power_of_two, largest=MAX, least=1e-4):
     """x / s, and s: in every tile, and for every value."""
     rows, columns = -(-x.shape[0] // height), -(-x.shape[1] // width)
     padded = torch.nn.functional.pad(
         x, (0, columns * width - x.shape[1], 0, rows * height - x.shape[0])
     )
     amax = padded.view(rows, height, columns, width).abs().amax(dim=(1, 3))
-    s = amax.clamp(min=1e-4) / largest
+    s = amax.clamp(min=least) / largest
     s = up_to_power_of_two(s) if power_of_two else s
     each = s.repeat_interleave(height, 0).repeat_interleave(width, 1)[: x.shape[0], : x.shape[1]]
     return x / each, s, each

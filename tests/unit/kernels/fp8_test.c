@@ -167,12 +167,12 @@ static void each_tensor_has_the_tiles_of_the_report(void **state)
     assert_int_equal(fp8_activation_turned.shape, FP8_COLUMNS);
     assert_int_equal(fp8_weight.shape, FP8_BLOCKS);
     assert_int_equal(fp8_attention_out.format, FP8_E5M6);
-    assert_true(fp8_dispatch.power_of_two && fp8_attention_out.power_of_two);
+    assert_true(fp8_sent.power_of_two && fp8_attention_out.power_of_two);
     assert_false(fp8_activation.power_of_two || fp8_weight.power_of_two);
     assert_int_equal(fp8_gradient.shape, FP8_ROWS);
     assert_int_equal(fp8_gradient_turned.shape, FP8_COLUMNS);
-    assert_int_equal(fp8_attention_turned.shape, FP8_COLUMNS);
-    assert_true(fp8_attention_turned.power_of_two && !fp8_gradient.power_of_two);
+    assert_int_equal(fp8_sent_turned.shape, FP8_COLUMNS);
+    assert_true(fp8_sent_turned.power_of_two && !fp8_gradient.power_of_two);
 }
 
 /* The gradient of a mean keeps its bits however many tokens the mean is over; by the rule of
