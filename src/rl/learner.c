@@ -142,7 +142,9 @@ int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void 
     forget_step(l);
     if (learner_collect(l, r, stop, user, err)) {
         l->questions = before;
-        return err->code;
+        if (err->code == MK_ECANCELLED)
+            return err->code;
+        return mk_error_wrap(err, "step %lld", (long long)r->step);
     }
     r->rollout_ms = clock_ms() - begun;
     begun = clock_ms();

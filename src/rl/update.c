@@ -133,7 +133,8 @@ static int prove(const struct update *u, int32_t first, int32_t n, struct mk_err
             if (memcmp(&logp, &said, sizeof logp) && (logp != 0 || said != 0))
                 return mk_error_set(err, MK_EINTERNAL,
                                     "step %lld: the sampler gave token %d of answer %d the "
-                                    "log-probability %.9g, the trainer %.9g: they must be equal",
+                                    "log-probability %.9g, the trainer %.9g: they must be equal, "
+                                    "so this is a mistake in minke: please report it",
                                     (long long)u->l->step + 1, t, i, (double)said, (double)logp);
         }
     }
@@ -229,9 +230,13 @@ static int weigh(struct update *u, int32_t i, const struct objective_scope *s, c
         return err->code;
     sums = objective_gradient(&u->l->objective, s, &a, weight);
     if (!isfinite(sums.loss))
-        return mk_error_set(err, MK_EINVAL,
-                            "step %lld: the reward or the loss of an answer is not a number",
-                            (long long)u->l->step + 1);
+        return mk_error_set(err, MK_EINVAL, "step %lld: the %s not a number%s",
+                            (long long)u->l->step + 1,
+                            isfinite(ro->advantage) ? "probability of an answer is"
+                                                    : "reward of an answer is",
+                            isfinite(ro->advantage) ? ": the weights have blown up, lower "
+                                                      "optimizer.lr"
+                                                    : "");
     for (int32_t t = 0; t < a.n; t++)
         weight[t] = -weight[t];
     r->loss += sums.loss;
