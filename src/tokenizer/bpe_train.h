@@ -30,7 +30,8 @@ struct bpe_train_options {
 };
 
 /* 4,096 tokens, pairs from 2 on, digits apart, DeepSeek's special tokens: begin and end of
- * sentence, padding, user, assistant, <think>, </think>, and the three of fill-in-the-middle. */
+ * sentence, padding, user, assistant, <think>, </think>, and the three of fill-in-the-middle. The
+ * two of thoughts are added tokens that decoding shows, all others are special and hidden. */
 struct bpe_train_options bpe_train_defaults(void);
 
 struct bpe_train_report {

@@ -24,6 +24,12 @@ static struct vocab_text spell(const struct bpe_trainer *t, const struct byte_it
     return (struct vocab_text){out, used};
 }
 
+/* As in DeepSeek's vocabularies the marks of a thought are shown, all others hidden. */
+static enum token_kind special_kind(const char *name)
+{
+    return !strcmp(name, "<think>") || !strcmp(name, "</think>") ? TOKEN_USER : TOKEN_SPECIAL;
+}
+
 static int put_tokens(const struct bpe_trainer *t, struct vocab *v, struct mk_error *err)
 {
     size_t n = (size_t)t->report.n_tokens;
@@ -37,7 +43,7 @@ static int put_tokens(const struct bpe_trainer *t, struct vocab *v, struct mk_er
     for (int32_t id = 0; id < v->n_tokens; id++) {
         bool special = t->spelling[id] == SIZE_MAX;
 
-        v->kinds[id] = special ? TOKEN_SPECIAL : TOKEN_NORMAL;
+        v->kinds[id] = special ? special_kind(t->o.specials[id]) : TOKEN_NORMAL;
         v->texts[id] = special ? text_of(t->o.specials[id])
                                : spell(t, &t->tokens.items[t->spelling[id]], bytes);
         bytes += special ? 0 : v->texts[id].n;

@@ -38,9 +38,27 @@
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"  \
     "{% endif %}"
 
+#define ZERO_TEMPLATE                                                                              \
+    "{%- set ns = namespace(last=0) -%}{%- for message in messages -%}"                            \
+    "{%- if message['role'] == 'user' -%}{%- set ns.last = loop.index0 -%}"                        \
+    "{%- endif -%}{%- endfor -%}{{ bos_token }}"                                                   \
+    "{%- for message in messages[ns.last:] -%}{%- if message['role'] == 'user' -%}"                \
+    "{{ '<｜User｜>' + message['content'] }}{%- elif message['role'] == 'assistant' -%}"             \
+    "{{ '<｜Assistant｜>' + message['content'] + eos_token }}{%- endif -%}"                          \
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<｜Assistant｜>' }}{%- endif -%}"
+
 /* Read from above: the first row that fits wins. Fragments hold no newline, which some files write
  * as a backslash and an n. */
 static const struct chat_format formats[] = {
+    {
+        .name = "zero", /* of models that minke trains from nothing: tools/golden, recipes/zero */
+        .has = {"set ns.last = loop.index0", "messages[ns.last:]",
+                "'<｜Assistant｜>' + message['content'] + eos_token"},
+        DEEPSEEK_MARKS,
+        .thinks = true,
+        .template = ZERO_TEMPLATE,
+        .render = chat_render_zero,
+    },
     {
         .name = "smollm2",
         .has = {"messages[0]['role'] != 'system'",

@@ -1,5 +1,5 @@
-/* chat_deepseek.c: the marks of DeepSeek, <｜User｜> and <｜Assistant｜>, from V2.5 to V3.1, and
- * the plain words of V2.
+/* chat_deepseek.c: the marks of DeepSeek, <｜User｜> and <｜Assistant｜>, from V2.5 to V3.1, the
+ * plain words of V2, and models trained from nothing.
  *
  * V2.5, V3 and R1 differ in small things, the traits of their rows. Some are slips of the templates
  * that the models were trained and served with; they are kept, because a prompt must be what the
@@ -36,6 +36,35 @@ void chat_render_deepseek_v2(struct chat_out *o, const struct chat_format *f, co
     }
     if (c->add_generation_prompt)
         chat_put(o, "Assistant:");
+}
+
+/* ---- models trained from nothing ------------------------------------------------------------- */
+
+/* They have seen one question at a time: what stands before the last one is left out. Whether to
+ * think is theirs to decide, so the prompt opens no thought. */
+void chat_render_zero(struct chat_out *o, const struct chat_format *f, const struct chat *c)
+{
+    int32_t last = c->n_messages - 1;
+
+    (void)f;
+    while (last > 0 && !chat_is(&c->messages[last], "user"))
+        last--;
+    chat_put_text(o, o->bos);
+    for (int32_t i = last; i < c->n_messages; i++) {
+        const struct chat_message *m = &c->messages[i];
+
+        if (chat_is(m, "user"))
+            say_all(o, "<｜User｜>", m->content, "");
+        if (!chat_is(m, "assistant"))
+            continue;
+        chat_put(o, "<｜Assistant｜>");
+        chat_answer_begin(o, m);
+        chat_say(o, m->content);
+        chat_put_text(o, o->eos);
+        chat_answer_end(o);
+    }
+    if (c->add_generation_prompt)
+        chat_put(o, "<｜Assistant｜>");
 }
 
 /* ---- the system text ------------------------------------------------------------------------- */

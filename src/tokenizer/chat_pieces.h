@@ -64,6 +64,7 @@ void chat_render_chatml(struct chat_out *o, const struct chat_format *f, const s
 void chat_render_qwen25(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 void chat_render_qwen3(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 void chat_render_deepseek_v2(struct chat_out *o, const struct chat_format *f, const struct chat *c);
+void chat_render_zero(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 void chat_render_deepseek(struct chat_out *o, const struct chat_format *f, const struct chat *c);
 void chat_render_deepseek_v31(struct chat_out *o, const struct chat_format *f,
                               const struct chat *c);

@@ -13,12 +13,13 @@ import jinja2.sandbox
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/templates"
 MARKS = {"deepseek": ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+         "zero": ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
          "llama3": ("<|begin_of_text|>", "<|eot_id|>"), "mistral": ("<s>", "</s>")}
 # Templates which want the arguments of a call as an object and not as its JSON text.
 OBJECTS = ("qwen2.5", "llama3.1", "mistral")
 # Templates that write "None", or fail, where a message holds calls and no text: they get "".
 NO_NULL = ("chatml", "smollm2", "qwen2", "qwen3", "deepseek-v2", "llama3", "mistral-v1",
-           "mistral-v1-system")
+           "mistral-v1-system", "zero")
 
 
 def system(text):

@@ -201,6 +201,26 @@ static void vocabularies_have_fingerprints(void **state)
     assert_memory_not_equal(prints[0], prints[2], 32);
 }
 
+static void marks_of_thoughts_are_shown_and_others_hidden(void **state)
+{
+    static const char *const text[] = {"hello", NULL};
+    static const char *const marks[] = {"<s>", "<think>", "</think>", "<answer>"};
+    struct bpe_train_options o = options(300);
+    struct bpe_trainer *trainer;
+    struct vocab v;
+
+    (void)state;
+    o.specials = marks;
+    o.n_specials = 4;
+    trainer = learn(&o, text);
+    v = vocab_of(trainer);
+    assert_int_equal(v.kinds[0], TOKEN_SPECIAL);
+    assert_int_equal(v.kinds[1], TOKEN_USER);
+    assert_int_equal(v.kinds[2], TOKEN_USER);
+    assert_int_equal(v.kinds[3], TOKEN_SPECIAL);
+    bpe_trainer_free(trainer);
+}
+
 /* Every byte comes back, and special tokens are the first ids. */
 static void the_written_file_encodes_any_bytes(void **state)
 {
@@ -310,6 +330,7 @@ int main(void)
         cmocka_unit_test(digits_stand_alone_unless_asked),
         cmocka_unit_test(vocabularies_have_fingerprints),
         cmocka_unit_test(the_written_file_encodes_any_bytes),
+        cmocka_unit_test(marks_of_thoughts_are_shown_and_others_hidden),
         cmocka_unit_test(no_merge_spells_a_special_token),
         cmocka_unit_test(wrong_options_are_refused_with_their_reason),
         cmocka_unit_test(pieces_that_never_end_are_left_out),
