@@ -58,6 +58,8 @@ static json_t *step_json(const struct rl_run *run, const struct learner_report *
     json_object_set_new(o, "norm", json_real(r->norm));
     json_object_set_new(o, "lr", json_real(r->lr));
     json_object_set_new(o, "clipped", json_real(share(r->n_clipped, r->n_trained)));
+    if (r->judged)
+        json_object_set_new(o, "score", json_real(r->score));
     if (run->learner.has_reference)
         json_object_set_new(o, "kl", json_real(r->kl));
     if (!run->learner.exact) {
@@ -129,6 +131,8 @@ static int put_sample(const struct rl_run *run, const struct rollout *ro, struct
     char *text;
     int code;
 
+    if (o && run->learner.has_judge)
+        json_object_set_new(o, "score", json_real(ro->reward.score));
     if (o)
         put_tokens(o, q, ro);
     text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;

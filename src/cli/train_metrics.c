@@ -111,8 +111,8 @@ static json_t *experts_json(const struct train_run *run, bool in_detail)
     return all;
 }
 
-/* Means over pairs: margin is what sigmoid is taken of, chosen and rejected are
- * log-probabilities. */
+/* Means over pairs: margin is what sigmoid is taken of, chosen and rejected are log-probabilities,
+ * or a reward model's scores. */
 static json_t *dpo_json(const struct dpo_sums *d)
 {
     double n = (double)d->n_pairs;
@@ -128,6 +128,7 @@ static char *metrics_json(const struct train_run *run, const struct step_report 
     json_t *o = json_pack("{s:I, s:I, s:f, s:f, s:f, s:b}", "step", (json_int_t)r->step, "tokens",
                           (json_int_t)r->tokens, "loss", r->loss, "lr", r->lr, "norm", r->norm,
                           "skipped", r->skipped);
+    bool reward = run->recipe->reward.head;
     char *text;
 
     if (run->data.params.arch.n_mtp)
@@ -143,9 +144,9 @@ static char *metrics_json(const struct train_run *run, const struct step_report 
         json_object_set_new(o, "valid_sources", valid_json(run));
     }
     if (r->dpo.n_pairs)
-        json_object_set_new(o, "dpo", dpo_json(&r->dpo));
+        json_object_set_new(o, reward ? "reward" : "dpo", dpo_json(&r->dpo));
     if (in_detail && run->data.valid && run->valid.dpo.n_pairs)
-        json_object_set_new(o, "valid_dpo", dpo_json(&run->valid.dpo));
+        json_object_set_new(o, reward ? "valid_reward" : "valid_dpo", dpo_json(&run->valid.dpo));
     json_object_set_new(o, "sources", sources_json(run, before));
     text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(o);

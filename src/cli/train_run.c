@@ -112,6 +112,8 @@ static int open_reference(struct train_run *run, bool resume, struct mk_error *e
                                             .say = run->data.say,
                                             .user = run->data.user};
 
+    if (run->recipe->reward.head)
+        return 0;
     return dpo_reference_open(&run->reference, &run->trainer, run->data.train, run->data.valid, &o,
                               err);
 }

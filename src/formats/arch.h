@@ -57,6 +57,7 @@ struct arch {
     float routed_scaling_factor;
     float rms_norm_eps;
     bool tie_word_embeddings;
+    bool scored;              /* a reward model: score.weight [1, d_model] beside the rest */
     enum arch_rope rope;      /* as the weights of this file lie: GGUF permutes llama's q and k */
     enum arch_rope_scaling scaling;
     double rope_theta;
@@ -80,7 +81,8 @@ struct arch {
 void arch_init(struct arch *a);
 /* Reads DIR/config.json and, when there, DIR/generation_config.json. Both spellings of rope:
  * rope_theta + rope_scaling, and the rope_parameters of transformers 5. MK_EUNSUPPORTED names a
- * model type or option that is sound but not known here. */
+ * model type or option that is sound but not known here. ...ForSequenceClassification is a reward
+ * model. */
 int arch_from_hf(struct arch *a, const char *dir, struct mk_error *err);
 /* Same from text, for the fuzzer; `name` is used in messages. */
 int arch_from_hf_text(struct arch *a, const char *name, const char *json, uint64_t bytes,

@@ -228,21 +228,36 @@ static int check_expressible(const struct arch *a, struct mk_error *err)
     return 0;
 }
 
+/* Without "ForCausalLM". */
 static const char *class_of(const char *model_type)
 {
     static const char *const names[][2] = {
-        {"deepseek_v2", "DeepseekV2ForCausalLM"},
-        {"deepseek_v3", "DeepseekV3ForCausalLM"},
-        {"llama", "LlamaForCausalLM"},
-        {"mistral", "MistralForCausalLM"},
-        {"qwen2", "Qwen2ForCausalLM"},
-        {"qwen3", "Qwen3ForCausalLM"},
+        {"deepseek_v2", "DeepseekV2"},
+        {"deepseek_v3", "DeepseekV3"},
+        {"llama", "Llama"},
+        {"mistral", "Mistral"},
+        {"qwen2", "Qwen2"},
+        {"qwen3", "Qwen3"},
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i][0], model_type))
             return names[i][1];
     return "";
+}
+
+/* What scores has one label: transformers makes score.weight as high as there are labels. */
+static void put_class(struct writer *w, const struct arch *a)
+{
+    char name[80];
+
+    snprintf(name, sizeof name, "%s%s", class_of(a->model_type),
+             a->scored ? "ForSequenceClassification" : "ForCausalLM");
+    put(w, w->root, "architectures", json_pack("[s]", name));
+    if (!a->scored)
+        return;
+    put(w, w->root, "id2label", json_pack("{s:s}", "0", "reward"));
+    put(w, w->root, "label2id", json_pack("{s:i}", "reward", 0));
 }
 
 int arch_to_hf(const struct arch *a, const char *torch_dtype, char **json, struct mk_error *err)
@@ -257,7 +272,7 @@ int arch_to_hf(const struct arch *a, const char *torch_dtype, char **json, struc
         return err->code;
     }
     a = a->n_rope_freq_factors ? &scaled : a;
-    put(&w, w.root, "architectures", json_pack("[s]", class_of(a->model_type)));
+    put_class(&w, a);
     put_common(&w, a);
     if (a->attention == ARCH_MLA)
         put_mla(&w, a);

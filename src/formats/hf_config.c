@@ -489,6 +489,17 @@ static int read_ids(const struct config *c, struct arch *a)
     return read_eos(c, a);
 }
 
+/* "LlamaForSequenceClassification": transformers' class for what scores texts. */
+static bool is_scored(const struct config *c)
+{
+    static const char suffix[] = "ForSequenceClassification";
+    const json_t *names = json_object_get(c->root, "architectures");
+    const char *name = json_string_value(json_array_get(names, 0));
+    size_t n = name ? strlen(name) : 0;
+
+    return n > sizeof suffix - 1 && !strcmp(name + n - (sizeof suffix - 1), suffix);
+}
+
 static int read_config(const struct config *c, struct arch *a)
 {
     const json_t *type = json_object_get(c->root, "model_type");
@@ -502,6 +513,7 @@ static int read_config(const struct config *c, struct arch *a)
     if (act && (!json_is_string(act) || (strcmp(json_string_value(act), "silu") &&
                                          strcmp(json_string_value(act), "swish"))))
         return unsupported(c, "hidden_act", act, "silu");
+    a->scored = is_scored(c);
     if (read_family(c, a) || read_rope(c, a) || read_quantization(c, a) || read_ids(c, a))
         return c->err->code;
     return arch_check(a, c->name, c->err);

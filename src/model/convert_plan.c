@@ -16,7 +16,7 @@ static bool is_float(enum dtype t)
 /* What decides rather than transforms stays exact. */
 static bool is_delicate(const struct item *it)
 {
-    return it->n_dims == 1 || it->role == W_ROUTER;
+    return it->n_dims == 1 || it->role == W_ROUTER || it->role == W_SCORE;
 }
 
 /* FP8 models keep these apart (deepseek.md 4.2). */
@@ -402,7 +402,9 @@ static int add_all(struct plan *p, struct mk_error *err)
             return err->code;
     if (add_vector(p, W_FINAL_NORM, 0, a->d_model, err))
         return err->code;
-    return a->tie_word_embeddings ? 0 : add_matrix(p, W_HEAD, 0, a->n_vocab, a->d_model, err);
+    if (!a->tie_word_embeddings && add_matrix(p, W_HEAD, 0, a->n_vocab, a->d_model, err))
+        return err->code;
+    return a->scored ? add_matrix(p, W_SCORE, 0, 1, a->d_model, err) : 0;
 }
 
 /* What the result is, as far as it differs from the source. */
@@ -413,6 +415,10 @@ static int describe_result(struct plan *p, struct mk_error *err)
     bool has_mtp = a->n_mtp && load_has(&p->loader, W_MTP_PROJ, a->n_layers);
 
     *out = *a;
+    if (p->gguf && a->scored)
+        return mk_error_set(err, MK_EUNSUPPORTED,
+                            "a reward model has a head that GGUF has no name for: convert it to a "
+                            "folder");
     if (a->attention == ARCH_MLA && a->rope != ARCH_ROPE_INTERLEAVED)
         return mk_error_set(err, MK_EUNSUPPORTED,
                             "rope_interleave is false: minke cannot convert such a model");

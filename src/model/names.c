@@ -55,6 +55,7 @@ static const char *const names[W_N_ROLES][2] = {
     [W_MTP_EMBED] = {"model.layers.%d.embed_tokens.weight", "blk.%d.nextn.embed_tokens.weight"},
     [W_MTP_HEAD] = {"model.layers.%d.shared_head.head.weight",
                     "blk.%d.nextn.shared_head_head.weight"},
+    [W_SCORE] = {"score.weight", NULL},
 };
 
 bool weight_name(char name[MK_NAME_BYTES], enum name_style style, enum weight_role role, int layer,

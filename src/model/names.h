@@ -52,6 +52,7 @@ enum weight_role {
     W_MTP_NORM,
     W_MTP_EMBED, /* copies of the model's own, which some programs ask for */
     W_MTP_HEAD,
+    W_SCORE, /* of a reward model */
     W_N_ROLES
 };
 

@@ -84,6 +84,22 @@ static int take_scheduler(struct learner *l, struct mk_error *err)
     return scheduler_create(&l->scheduler, m, l->c, &o, err);
 }
 
+static int take_judge(struct learner *l, const char *base, struct mk_error *err)
+{
+    const char *name = l->recipe->rl.reward_model;
+    char path[MAX_PATH];
+
+    if (!*name)
+        return 0;
+    if (snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : base,
+                 *name == '/' || !*base ? "" : "/", name) >= MAX_PATH)
+        return mk_error_set(err, MK_ELIMIT, "rl.reward_model: the path is too long");
+    if (reward_model_open(&l->judge, path, l->t, l->c, l->trainer->o.pass_tokens, err))
+        return mk_error_wrap(err, "rl.reward_model");
+    l->has_judge = true;
+    return 0;
+}
+
 int learner_init(struct learner *l, const struct recipe *r, const char *base, struct trainer *t,
                  const struct tokenizer *tokenizer, struct mk_error *err)
 {
@@ -91,8 +107,9 @@ int learner_init(struct learner *l, const struct recipe *r, const char *base, st
     arena_init(&l->memory, SIZE_MAX / 4);
     l->objective = objective_of(r);
     l->exact = r->rollout.kv == MK_KV_F32 && r->rollout.numerics == MK_EXACT;
-    if (questions_open(&l->questions, r, base, tokenizer, err) || pack_fast(l, err) ||
-        take_scheduler(l, err) || (r->rl.kl > 0 && learner_take_reference(l, err))) {
+    if (questions_open(&l->questions, r, base, tokenizer, err) || take_judge(l, base, err) ||
+        pack_fast(l, err) || take_scheduler(l, err) ||
+        (r->rl.kl > 0 && learner_take_reference(l, err))) {
         learner_release(l);
         return err->code;
     }
@@ -114,6 +131,8 @@ void learner_release(struct learner *l)
     questions_close(&l->questions);
     if (l->has_fast)
         model_release(&l->fast);
+    if (l->has_judge)
+        reward_model_release(&l->judge);
     if (l->has_reference) {
         if (l->reference_model.memory.first)
             model_release(&l->reference_model);

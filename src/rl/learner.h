@@ -10,6 +10,7 @@
 #include "generate/scheduler.h"
 #include "rl/objective.h"
 #include "rl/reward.h"
+#include "rl/reward_model.h"
 #include "train/trainer.h"
 
 /* One answer that a step has seen. */
@@ -32,7 +33,8 @@ struct learner {
     struct model fast;       /* what the sampler runs on with numerics `fast` */
     struct params reference; /* with KL: weights and model of the reference policy */
     struct model reference_model;
-    bool exact, has_reference, has_fast;
+    struct reward_model judge; /* with rl.reward_model */
+    bool exact, has_reference, has_fast, has_judge;
     int64_t step;
     struct arena memory; /* of one step: what follows */
     struct question *asked; /* [n_asked] */
@@ -51,6 +53,8 @@ struct learner_report {
     int32_t n_asked, n_live; /* groups */
     int64_t n_answers, n_correct, n_truncated, n_formed, n_tokens;
     double reward, length, entropy;
+    double score; /* of the reward model; judged: it counted in this step */
+    bool judged;
     struct learner_task tasks[RECIPE_MAX_TASKS];
     /* Of the updates; 0 when nothing was live. */
     int32_t n_updates;

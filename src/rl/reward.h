@@ -1,6 +1,7 @@
 /* reward.h: what an answer is worth: right or wrong, and what the recipe adds for its form.
  *
- * Rules alone, as R1-Zero (DeepSeek-R1, section 2.2.2): no model judges. */
+ * Rules alone, as R1-Zero (DeepSeek-R1, section 2.2.2); a recipe may have a model judge too
+ * (reward_model.h). */
 #ifndef MK_RL_REWARD_H
 #define MK_RL_REWARD_H
 
@@ -8,6 +9,7 @@
 
 struct reward {
     double total;
+    double score; /* of the reward model, which counts in total; 0 without */
     bool correct, well_formed;
     bool truncated; /* the limit cut it: never correct */
 };

@@ -107,6 +107,7 @@ static void count_rollout(struct learner *l, struct learner_report *r, const str
     r->n_formed += ro->reward.well_formed;
     r->n_truncated += ro->reward.truncated;
     r->reward += ro->reward.total;
+    r->score += ro->reward.score;
     r->length += ro->answer.n;
     r->entropy += ro->answer.entropy * ro->answer.n;
     task->n_answers++;
@@ -138,6 +139,46 @@ static bool weigh_group(struct learner *l, int32_t i, struct mk_error *err, int 
     return objective_is_live(reward, n) || !l->recipe->rl.filter;
 }
 
+/* The reward model counts in the last steps alone where the recipe says so: longer, and the policy
+ * finds what it likes (R1: 400 of 1,700 steps). */
+static bool judge_counts(const struct learner *l)
+{
+    int64_t last = l->recipe->rl.reward_model_last;
+
+    return l->has_judge && (last == 0 || l->step >= l->recipe->rl.steps - last);
+}
+
+/* Adds the reward model's scores to what the rules gave. */
+static int score(struct learner *l, const struct question *asked, struct rollout *rollouts,
+                 int32_t n, struct mk_error *err)
+{
+    struct reward_text *texts;
+
+    if (!judge_counts(l))
+        return 0;
+    if (arena_take(&l->memory, &texts, (size_t)n, sizeof *texts, err))
+        return err->code;
+    for (int32_t i = 0; i < n; i++) {
+        const struct question *q = &asked[rollouts[i].question];
+        const struct schedule_answer *a = &rollouts[i].answer;
+
+        texts[i] = (struct reward_text){.prompt = q->prompt.data,
+                                        .n_prompt = (int32_t)q->prompt.n,
+                                        .ids = a->ids,
+                                        .n = a->n,
+                                        .text = rollouts[i].text,
+                                        .stopped = a->stopped};
+    }
+    if (reward_model_score(&l->judge, texts, n,
+                           (enum reward_reads)l->recipe->rl.reward_model_reads, &l->memory, err))
+        return err->code;
+    for (int32_t i = 0; i < n; i++) {
+        rollouts[i].reward.score = texts[i].score;
+        rollouts[i].reward.total += l->recipe->rl.reward_model_weight * texts[i].score;
+    }
+    return 0;
+}
+
 /* n more questions behind those that were asked. */
 static int ask(struct learner *l, int32_t n, bool (*stop)(void *user), void *user,
                struct mk_error *err)
@@ -155,7 +196,8 @@ static int ask(struct learner *l, int32_t n, bool (*stop)(void *user), void *use
                                 l->asked[l->n_asked - 1].prompt.n, MAX_PROMPT_ROOM);
     }
     if (learner_answer(l, l->scheduler, l->asked + first, n, samples, sequence, rollouts, stop,
-                       user, err))
+                       user, err) ||
+        score(l, l->asked + first, rollouts, n * samples, err))
         return err->code;
     for (int32_t i = 0; i < n * samples; i++)
         rollouts[i].question += first;
@@ -202,6 +244,8 @@ int learner_collect(struct learner *l, struct learner_report *r, bool (*stop)(vo
             count_rollout(l, r, &l->rollouts[i]);
     }
     r->n_asked = l->n_asked;
+    r->judged = judge_counts(l);
+    r->score /= (double)r->n_answers;
     r->reward /= (double)r->n_answers;
     r->length /= (double)r->n_answers;
     r->entropy /= (double)r->n_tokens;

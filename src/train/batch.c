@@ -38,23 +38,29 @@ static int add(struct batch *b, const struct corpus_fragment *f, int source, boo
 {
     struct batch_origin origin = {.source = source, .reference = f->reference};
     size_t n = (size_t)f->n;
+    struct seq_score *score = NULL;
     int32_t *ids, *targets;
     float *loss;
 
     if (arena_take(memory, &ids, n, sizeof *ids, err) ||
         arena_take(memory, &targets, n, sizeof *targets, err) ||
         arena_take(memory, &loss, n, sizeof *loss, err) ||
-        (b->pairs && arena_take(memory, &origin.weight, n, sizeof *origin.weight, err)))
+        (b->pairs && (arena_take(memory, &origin.weight, n, sizeof *origin.weight, err) ||
+                      arena_take(memory, &score, 1, sizeof *score, err))))
         return err->code;
     memset(loss, 0, n * sizeof *loss);
-    if (b->pairs)
+    if (b->pairs) {
         memset(origin.weight, 0, n * sizeof *origin.weight);
+        *score = (struct seq_score){0};
+    }
     memcpy(ids, f->ids, n * sizeof *ids);
     for (size_t i = 0; i < n; i++) {
         bool learned = i + 1 < n && (!f->learned || f->learned[i + 1]);
 
         targets[i] = learned ? f->ids[i + 1] : -1;
         origin.n_targets += learned;
+        if (learned && score) /* in the end the answer's last token */
+            score->at = (int32_t)i + 1;
     }
     b->origins[b->n_seqs] = origin;
     b->seqs[b->n_seqs++] = (struct train_seq){.ids = ids,
@@ -62,7 +68,8 @@ static int add(struct batch *b, const struct corpus_fragment *f, int source, boo
                                               .weight = origin.weight,
                                               .loss = loss,
                                               .n_ids = f->n,
-                                              .keep_all = keep_all};
+                                              .keep_all = keep_all,
+                                              .score = score};
     b->n_tokens += f->n;
     b->n_targets += origin.n_targets;
     return 0;

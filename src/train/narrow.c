@@ -8,7 +8,7 @@
 
 static enum dtype type_of(const struct param *q, enum dtype compute)
 {
-    if (q->n_dims != 2 || q->role == W_ROUTER || q->adapter)
+    if (q->n_dims != 2 || q->role == W_ROUTER || q->role == W_SCORE || q->adapter)
         return MK_F32;
     if (compute == MK_F8_E4M3 && (q->role == W_EMBED || q->role == W_HEAD || q->role == W_MTP_PROJ))
         return MK_BF16;

@@ -36,7 +36,8 @@ uint64_t optim_moment_bytes(const struct optim *op, int64_t n)
 /* Matrices inside the blocks; the router decides on small differences and stays with AdamW. */
 static bool takes_muon(const struct param *p)
 {
-    return p->n_dims == 2 && p->role != W_EMBED && p->role != W_HEAD && p->role != W_ROUTER;
+    return p->n_dims == 2 && p->role != W_EMBED && p->role != W_HEAD && p->role != W_ROUTER &&
+           p->role != W_SCORE;
 }
 
 static int take_moment(struct optim *op, void **moment, int64_t n, bool wide, struct mk_error *err)

@@ -140,6 +140,8 @@ static void walk(struct list *l)
     vector(l, W_FINAL_NORM, 0, a->d_model);
     if (!a->tie_word_embeddings)
         matrix(l, W_HEAD, 0, a->n_vocab, a->d_model);
+    if (a->scored)
+        matrix(l, W_SCORE, 0, 1, a->d_model);
 }
 
 int param_list(struct params *p, struct mk_error *err)

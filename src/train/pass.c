@@ -5,6 +5,7 @@
 
 #include "train/backward.h"
 #include "train/head_loss.h"
+#include "train/reward.h"
 
 /* One pass. The model's own rows are place 0, those of MTP block i place 1 + i: one row less each,
  * since block i looks 1 + i tokens ahead. */
@@ -405,6 +406,26 @@ static int weigh(struct pass *ps, const struct head_loss *h, struct mk_error *er
     return 0;
 }
 
+/* Scores of the sequences, and back from what they pull. */
+static int scores(struct pass *ps, struct mk_error *err)
+{
+    struct place *pl = &ps->places[0];
+    size_t n = (size_t)pl->s.n_rows * (size_t)ps->m->arch.d_model;
+
+    ps->back.s = &pl->s;
+    if (reward_scores(&ps->back, pl->seqs, pl->normed, err))
+        return err->code;
+    if (ps->o->weigh)
+        ps->o->weigh(ps->o->weigh_user, pl->seqs, ps->n_seqs);
+    if (ps->o->forward_only)
+        return 0;
+    if (step_take(&pl->s, &pl->dnormed, ps->m->arch.d_model, err))
+        return err->code;
+    memset(pl->dnormed, 0, n * sizeof *pl->dnormed);
+    reward_backward(&ps->back, pl->seqs, pl->normed, ps->o->scale, pl->dnormed);
+    return 0;
+}
+
 /* Cross entropy of every place; gradients of the normed rows unless forward_only. */
 static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
 {
@@ -481,7 +502,8 @@ int pass_run(const struct model *m, struct params *p, struct compute *c, struct 
         return err->code;
     arena_reset(memory);
     if (arena_take(memory, &ps.places, (size_t)ps.n_places, sizeof *ps.places, err) ||
-        forward(&ps, seqs, err) || losses(&ps, r, err))
+        forward(&ps, seqs, err) ||
+        (o->score ? scores(&ps, err) : losses(&ps, r, err)))
         return err->code;
     r->n_rows += ps.places[0].s.n_rows;
     if (o->forward_only)

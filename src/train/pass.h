@@ -12,6 +12,13 @@
 #include "train/balance.h"
 #include "train/params.h"
 
+/* What a reward model makes of a sequence (reward.h). */
+struct seq_score {
+    int32_t at;   /* the token whose hidden state is scored */
+    double value; /* out */
+    double pull;  /* dloss / dvalue: written by struct pass_options' weigh */
+};
+
 struct train_seq {
     const int32_t *ids;     /* [n_ids] */
     const int32_t *targets; /* [n_ids] the token after each; -1: nothing to learn there */
@@ -24,6 +31,7 @@ struct train_seq {
      * target's row is not read. NULL: the router's own; all. */
     const int32_t *experts;
     const uint32_t *sets;
+    struct seq_score *score; /* of passes that score; else NULL or not looked at */
 };
 
 struct pass_options {
@@ -36,13 +44,14 @@ struct pass_options {
     uint64_t keep_bytes;
     bool forward_only; /* losses alone */
     bool trunk_only;   /* MTP blocks are left alone */
+    bool score;        /* sequences are scored, their targets are not predicted */
     /* As in struct forward_keep, of all rows; or NULL. */
     int32_t *experts;
     const int32_t *forced_experts;
     struct capacity capacity;
-    /* Called when the losses of all sequences' targets are there and no gradient is yet: writes the
-     * weights of the sequences, which may depend on what was lost on others of the pass. NULL: the
-     * weights are there already. */
+    /* Called when the losses of all sequences' targets, or their scores, are there and no gradient
+     * is yet: writes the weights (or pulls) of the sequences, which may depend on what was lost on
+     * others of the pass. NULL: the weights are there already. */
     void (*weigh)(void *user, const struct train_seq *seqs, int32_t n_seqs);
     void *weigh_user;
 };

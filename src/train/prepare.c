@@ -12,6 +12,7 @@
 #include "tokenizer/bpe_train.h"
 #include "train/shard_list.h"
 #include "train/prepare_chat.h"
+#include "train/reward.h"
 
 #define PATH 4096
 
@@ -131,6 +132,7 @@ static int weights(struct job *j, const char *resume, struct mk_error *err)
 static int freeze(struct job *j, struct mk_error *err)
 {
     bool pairs = j->r->data.n_sources && j->r->data.sources[0].format == RECIPE_FORMAT_PAIRS;
+    enum weight_role other_head = j->r->reward.head ? W_HEAD : W_SCORE; /* takes no part */
     int64_t n = 0;
 
     for (int64_t i = 0; i < j->p->params.n_items; i++) {
@@ -138,6 +140,7 @@ static int freeze(struct job *j, struct mk_error *err)
 
         q->frozen = !params_match(j->r->model.learn, q->name);
         q->frozen |= pairs && q->layer >= j->p->params.arch.n_layers; /* MTP takes no part */
+        q->frozen |= q->role == other_head;
         n += !q->frozen && !q->buffer;
     }
     return n ? 0
@@ -483,7 +486,8 @@ int prepare(struct prepared *p, const struct recipe *r, const char *base, const 
     struct job j = {.p = p, .r = r, .base = base, .run = run, .ex = ex};
     struct token_shard_key key;
 
-    if (weights(&j, resume, err) || freeze(&j, err) || adapters(&j, resume, err) ||
+    if (weights(&j, resume, err) || (r->reward.head && reward_add_head(&p->params, err)) ||
+        freeze(&j, err) || adapters(&j, resume, err) ||
         vocabulary(&j, &key, err) || prepare_chat(p, r, run, err) ||
         (r->data.n_sources && (data(&j, &key, err) || prepare_check_kinds(p, r, err))))
         return give_up(&j, err);

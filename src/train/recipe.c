@@ -517,6 +517,16 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
     if (r->data.n_sources < 1 && r->n_tasks < 1)
         return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name a text to learn from",
                             path);
+    for (int32_t i = 0; r->reward.head && i < r->data.n_sources; i++)
+        if (r->data.sources[i].format != RECIPE_FORMAT_PAIRS)
+            return mk_error_set(err, MK_EINVAL,
+                                "%s: reward.head: a head learns from pairs: data.format: pairs",
+                                path);
+    if (r->reward.head && r->lora.rank)
+        return mk_error_set(err, MK_EINVAL,
+                            "%s: reward.head: not with lora.rank: name what learns beside the head "
+                            "in model.learn",
+                            path);
     if (r->train.batch_first > r->train.batch)
         return mk_error_set(err, MK_EINVAL, "%s: train.batch_first is above train.batch", path);
     return 0;

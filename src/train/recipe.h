@@ -81,6 +81,10 @@ struct recipe {
     struct { /* of pairs, see dpo.h */
         double beta, label_smoothing, sft;
     } dpo;
+    struct { /* of pairs, see reward.h */
+        bool head;
+        double centre;
+    } reward;
     struct {
         int64_t kind; /* enum schedule_kind */
         int64_t warmup_tokens;
@@ -114,6 +118,9 @@ struct recipe {
         const char *language;
         int64_t soft_tokens;
         bool replay_experts, replay_sets;
+        const char *reward_model; /* folder, or "" */
+        double reward_model_weight;
+        int64_t reward_model_reads, reward_model_last; /* enum reward_reads; in steps */
     } rl;
     struct {
         int64_t tokens, slots, top_k, think_budget;

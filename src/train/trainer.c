@@ -107,22 +107,37 @@ static struct pass_options pass_options_of(const struct trainer *t, const struct
     return p;
 }
 
+/* What a pass with pairs asks about its losses; lives as long as the pass. */
+struct pair_loss {
+    struct dpo_pass dpo;
+    struct reward_pass reward;
+};
+
+static void set_pair_loss(const struct trainer *t, const struct batch *b, struct dpo_sums *sums,
+                          struct pair_loss *pairs, struct pass_options *o)
+{
+    pairs->dpo = (struct dpo_pass){&t->o.dpo, b, sums};
+    pairs->reward = (struct reward_pass){&t->o.reward, b, sums};
+    if (!b->pairs)
+        return;
+    o->score = t->o.reward.on;
+    o->weigh = o->score ? reward_weigh : dpo_weigh;
+    o->weigh_user = o->score ? (void *)&pairs->reward : (void *)&pairs->dpo;
+}
+
 /* Gradients of the whole batch, and its losses. */
 static int run_passes(struct trainer *t, const struct batch *b, double scale,
                       struct step_report *r, struct mk_error *err)
 {
     const struct arch *a = &t->params->arch;
     struct pass_options o = pass_options_of(t, b, scale);
-    struct dpo_pass dpo = {&t->o.dpo, b, &r->dpo};
+    struct pair_loss pairs;
     struct pass_result pr = {.balance_loss = t->balance_loss,
                              .expert_tokens = t->expert_tokens,
                              .dropped = t->dropped};
     int32_t layers = a->n_layers + a->n_mtp;
 
-    if (b->pairs) {
-        o.weigh = dpo_weigh;
-        o.weigh_user = &dpo;
-    }
+    set_pair_loss(t, b, &r->dpo, &pairs, &o);
     params_zero_gradients(t->params, t->c->ex);
     if (t->expert_tokens) {
         memset(t->expert_tokens, 0, (size_t)layers * (size_t)a->n_experts * sizeof(int64_t));
@@ -288,13 +303,11 @@ static int evaluate_pass(struct trainer *t, const struct batch *b, int32_t first
 {
     const struct arch *a = &t->params->arch;
     struct arena_mark mark = arena_mark(&t->batch_memory);
-    struct dpo_pass dpo = {&t->o.dpo, b, &e->dpo};
-    struct pass_options o = {.scale = 1,
-                             .forward_only = true,
-                             .weigh = b->pairs ? dpo_weigh : NULL,
-                             .weigh_user = &dpo};
+    struct pass_options o = {.scale = 1, .forward_only = true};
+    struct pair_loss pairs;
     int64_t n_rows = 0;
 
+    set_pair_loss(t, b, &e->dpo, &pairs, &o);
     for (int32_t i = first; i < first + n; i++)
         n_rows += b->seqs[i].n_ids;
     if (e->experts &&

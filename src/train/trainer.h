@@ -6,8 +6,8 @@
 #define MK_TRAIN_TRAINER_H
 
 #include "train/batch.h"
-#include "train/dpo.h"
 #include "train/optim.h"
+#include "train/reward.h"
 #include "train/schedule.h"
 
 struct trainer_options {
@@ -29,6 +29,7 @@ struct trainer_options {
     double outlier_z;
     double ema; /* weight of the old mean of weights, e.g. 0.999; 0: none is kept */
     struct dpo_options dpo; /* of pairs */
+    struct reward_options reward; /* on: what pairs teach instead */
     enum mk_mla mla;
     enum dtype compute; /* MK_F32, or of the products: MK_BF16, MK_F8_E4M3; see narrow.h */
 };
@@ -67,7 +68,7 @@ struct step_report {
     double lr, loss, mtp_loss, balance_loss; /* nats a target */
     double norm;
     bool skipped;
-    struct dpo_sums dpo; /* of pairs: `loss` is theirs */
+    struct dpo_sums dpo; /* of pairs: `loss` is theirs; see reward.h for a head's */
 };
 
 /* What a model makes of text that it was not trained on. */

@@ -11,13 +11,14 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MINKE = ROOT / "build/minke"
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 sys.path.insert(0, str(ROOT / "tools/golden"))
 from objective import advantages, answer_loss  # noqa: E402
+from test_reward import RECIPE as REWARD, RL as JUDGED  # noqa: E402
 from test_rl import DENSE, MLA_MOE, TAGS  # noqa: E402
 
 RECIPE = """\
@@ -38,10 +39,22 @@ OPTIONS = {"grpo": dict(norm="sequence", std=True, low=0.2, high=0.2),
            "dapo": dict(norm="token", std=True, low=0.2, high=0.28)}
 
 
+def minke(*words):
+    subprocess.run([MINKE, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def write_start(tmp_path, config):
+    text = tmp_path / "text.txt"
+    text.write_text("parity 0110\n" * 20)
+    tags = [x for tag in TAGS for x in ("--special", tag)]
+    minke("tokenizer", "train", text, "--out", tmp_path / "tokenizer", "--vocab", "264", *tags)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+
 def run(tmp_path, name, lr, loss):
     path = tmp_path / f"{name}.yaml"
     path.write_text(RECIPE.format(out=tmp_path / name, lr=lr, loss=loss))
-    subprocess.run([MINKE, "rl", path, "-q"], check=True, stdout=subprocess.DEVNULL)
+    minke("rl", path, "-q")
     return tmp_path / name / "checkpoints/step-000001"
 
 
@@ -74,11 +87,7 @@ def check_rollouts(samples, logps, options):
 @pytest.mark.parametrize("config", [DENSE, MLA_MOE | {"num_nextn_predict_layers": 0}],
                          ids=["dense", "mla-moe"])
 def test_a_step_of_grpo_gives_the_weights_of_pytorch(tmp_path, config, loss):
-    text = tmp_path / "text.txt"
-    text.write_text("parity 0110\n" * 20)
-    subprocess.run([MINKE, "tokenizer", "train", text, "--out", tmp_path / "tokenizer", "--vocab", "264"]
-                   + [x for tag in TAGS for x in ("--special", tag)], check=True, stdout=subprocess.DEVNULL)
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    write_start(tmp_path, config)
     start, end = run(tmp_path, "start", 0, loss), run(tmp_path, "end", 1e-3, loss)
     model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
     samples = [json.loads(line) for line in
@@ -102,3 +111,21 @@ def test_a_step_of_grpo_gives_the_weights_of_pytorch(tmp_path, config, loss):
             close = (ours[name] - want).abs() <= 1e-5
             assert close.float().mean() > 0.995, name
     assert moved > 5
+
+
+@pytest.mark.parametrize("config", [DENSE, MLA_MOE], ids=["dense", "mla-moe"])
+def test_a_reward_model_scores_as_transformers_has_it(tmp_path, config):
+    write_start(tmp_path, config)
+    (tmp_path / "pairs.jsonl").write_text("".join(
+        json.dumps({"prompt": f"parity {i:04b}", "chosen": f"{i % 7}", "rejected": "one"}) + "\n" for i in range(16)))
+    (tmp_path / "reward.yaml").write_text(REWARD.format(out=tmp_path / "reward"))
+    minke("train", tmp_path / "reward.yaml", "-q")
+    judge = sorted((tmp_path / "reward/checkpoints").iterdir())[-1]
+    (tmp_path / "rl.yaml").write_text(JUDGED.format(out=tmp_path / "rl", judge=judge))
+    minke("rl", tmp_path / "rl.yaml", "-q", "--set", "rl.steps=1", "--set", "sample.every=1")
+    model = AutoModelForSequenceClassification.from_pretrained(judge, dtype=torch.float32, attn_implementation="eager")
+    samples = [json.loads(line) for line in (tmp_path / "rl/samples/step-000001.jsonl").read_text().splitlines()]
+    for s in samples:
+        score = model(torch.tensor([s["prompt_ids"] + s["ids"]])).logits[0, 0].item()
+        assert abs(score - s["score"]) < 1e-4 * (1 + abs(score))
+    assert len({s["score"] for s in samples}) > 10

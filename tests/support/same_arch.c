@@ -38,6 +38,7 @@ void assert_same_shape(struct arch got, struct arch want)
     assert_true(got.routed_scaling_factor == want.routed_scaling_factor);
     assert_true(got.rms_norm_eps == want.rms_norm_eps);
     assert_int_equal(got.tie_word_embeddings, want.tie_word_embeddings);
+    assert_int_equal(got.scored, want.scored);
     assert_true(got.rope_theta == want.rope_theta);
     assert_int_equal(got.max_context, want.max_context);
     assert_int_equal(got.bos_id, want.bos_id);
