@@ -74,6 +74,8 @@ static int loop(struct rl_run *run, struct mk_error *err)
     bool last = run->learner.step >= run->recipe->rl.steps;
     int code = 0;
 
+    if (!run->quiet && run->learner.step == 0 && rl_answer_before(run, err))
+        return err->code;
     run->begun_ms = clock_ms();
     run->begun_step = run->learner.step;
     while (!last && !code && !interrupt_asked())
@@ -81,7 +83,7 @@ static int loop(struct rl_run *run, struct mk_error *err)
     if (code && code != MK_ECANCELLED)
         return run_folder_explain(&run->folder, run->last_saved, err);
     if (last)
-        return 0;
+        return rl_answer_after(run, err);
     if (save(run, err))
         return run_folder_explain(&run->folder, run->last_saved, err);
     return mk_error_set(err, MK_ECANCELLED,
@@ -154,6 +156,7 @@ int rl_run(struct rl_run *run, struct mk_error *err)
     prepared_release(&run->data);
     if (run->compute.ex)
         compute_release(&run->compute);
+    free(run->before);
     free(run->pass);
     free(run->length);
     return code;

@@ -21,6 +21,10 @@ struct rl_run {
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     struct learner_test test;
     bool tested;
+    /* The answer of the base to test question before_index of the first task; NULL: not asked. */
+    char *before;
+    int64_t before_index;
+    bool before_correct;
     /* For the terminal. */
     bool terminal, drawn;
     double begun_ms, shown_ms;
@@ -39,6 +43,9 @@ int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool te
                      struct mk_error *err);
 /* RUN/samples/step-N.jsonl: answers of the step that was. */
 int rl_write_samples(struct rl_run *run, struct mk_error *err);
+/* rl_answers.c: asks before the first step, and asks the same and prints both after the last. */
+int rl_answer_before(struct rl_run *run, struct mk_error *err);
+int rl_answer_after(struct rl_run *run, struct mk_error *err);
 void rl_show(struct rl_run *run, const struct learner_report *r, bool last);
 
 #endif

@@ -221,6 +221,46 @@ int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, str
     return code;
 }
 
+static int keep_text(struct learner *l, const char *text, const char **kept, struct mk_error *err)
+{
+    size_t n = strlen(text) + 1;
+    char *copy;
+
+    if (arena_take(&l->memory, &copy, n, 1, err))
+        return err->code;
+    *kept = memcpy(copy, text, n);
+    return 0;
+}
+
+int learner_try(struct learner *l, int32_t task, int64_t index, struct learner_try *out,
+                struct mk_error *err)
+{
+    struct schedule_options o = learner_schedule(l, true);
+    struct question asked = {0};
+    struct rollout answer;
+    struct scheduler *s;
+    int code;
+
+    *out = (struct learner_try){0};
+    forget_step(l);
+    o.n_slots = 1;
+    if (scheduler_create(&s, &l->trainer->model, l->c, &o, err))
+        return err->code;
+    code = questions_test(&l->questions, task, index, &asked, err);
+    if (!code)
+        code = learner_answer(l, s, &asked, 1, 1, 0, &answer, NULL, NULL, err);
+    if (!code && !keep_text(l, asked.item.question, &out->question, err))
+        code = keep_text(l, asked.item.answer, &out->reference, err);
+    if (!code) {
+        out->text = answer.text;
+        out->n_tokens = answer.answer.n;
+        out->correct = answer.reward.correct;
+    }
+    question_release(&asked);
+    scheduler_free(s);
+    return code;
+}
+
 /* ---- What is kept --------------------------------------------------------------------------- */
 
 static char *state_json(const struct learner *l)

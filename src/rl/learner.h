@@ -84,6 +84,15 @@ struct learner_test {
 };
 int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, struct mk_error *err);
 
+/* The greedy answer to one test question; the texts live until the next step or test. */
+struct learner_try {
+    const char *question, *reference, *text; /* NUL-terminated; text: with tags */
+    int32_t n_tokens;
+    bool correct;
+};
+int learner_try(struct learner *l, int32_t task, int64_t index, struct learner_try *out,
+                struct mk_error *err);
+
 /* What a checkpoint keeps besides the trainer's: rl.json and, with KL, reference.safetensors.
  * learner_save is a checkpoint_more's write. */
 int learner_save(void *learner, const char *dir, struct mk_error *err);

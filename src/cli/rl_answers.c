@@ -1,0 +1,47 @@
+/* rl_answers.c: one question, answered before the run and after it: what rewards have changed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/rl_run.h"
+#include "cli/safe_text.h"
+
+enum { N_TRIED = 8 }; /* test questions among which one that is answered wrong is looked for */
+
+int rl_answer_before(struct rl_run *run, struct mk_error *err)
+{
+    struct learner_try t;
+    int64_t index = -1;
+
+    do {
+        if (learner_try(&run->learner, 0, ++index, &t, err))
+            return err->code;
+    } while (t.correct && index + 1 < N_TRIED);
+    run->before_index = index;
+    run->before_correct = t.correct;
+    run->before = strdup(t.text);
+    return run->before ? 0 : mk_error_memory(err, strlen(t.text) + 1);
+}
+
+static void print_answer(const char *when, const char *text, bool correct)
+{
+    fprintf(stderr, "  %-7s ", when);
+    safe_text_print(stderr, text);
+    fprintf(stderr, "   %s\n", correct ? "right" : "wrong");
+}
+
+int rl_answer_after(struct rl_run *run, struct mk_error *err)
+{
+    struct learner_try t;
+
+    if (!run->before)
+        return 0;
+    if (learner_try(&run->learner, 0, run->before_index, &t, err))
+        return err->code;
+    fputs("\n", stderr);
+    safe_text_print(stderr, t.question);
+    fprintf(stderr, "\n");
+    print_answer("before", run->before, run->before_correct);
+    print_answer("after", t.text, t.correct);
+    return 0;
+}
