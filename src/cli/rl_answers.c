@@ -23,25 +23,36 @@ int rl_answer_before(struct rl_run *run, struct mk_error *err)
     return run->before ? 0 : mk_error_memory(err, strlen(t.text) + 1);
 }
 
-static void print_answer(const char *when, const char *text, bool correct)
+/* Further lines of a text stand below its first. */
+static void print_answer(const char *when, char *text, bool correct)
 {
-    fprintf(stderr, "  %-7s ", when);
-    safe_text_print(stderr, text);
-    fprintf(stderr, "   %s\n", correct ? "right" : "wrong");
+    char *rest = text, *line;
+
+    fprintf(stderr, "  %s, %s", when, correct ? "right" : "wrong");
+    while ((line = strsep(&rest, "\n"))) {
+        fputs("\n    ", stderr);
+        safe_text_print(stderr, line);
+    }
+    fputs("\n", stderr);
 }
 
 int rl_answer_after(struct rl_run *run, struct mk_error *err)
 {
     struct learner_try t;
+    char *after;
 
     if (!run->before)
         return 0;
     if (learner_try(&run->learner, 0, run->before_index, &t, err))
         return err->code;
+    after = strdup(t.text);
+    if (!after)
+        return mk_error_memory(err, strlen(t.text) + 1);
     fputs("\n", stderr);
     safe_text_print(stderr, t.question);
     fprintf(stderr, "\n");
     print_answer("before", run->before, run->before_correct);
-    print_answer("after", t.text, t.correct);
+    print_answer("after", after, t.correct);
+    free(after);
     return 0;
 }
