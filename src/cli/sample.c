@@ -117,8 +117,8 @@ static void show(void *user, const struct traces_counts *c)
 
 static void report(const struct job *j, const struct traces_counts *c)
 {
-    printf("%" PRId64 " of %" PRId64 " answers kept in %s\n", c->n_kept, c->n_answers,
-           j->traces.path);
+    printf("%" PRId64 "%s of %" PRId64 " answers kept in %s\n", c->n_kept,
+           j->keep == TRACES_PAIRS ? " pairs" : "", c->n_answers, j->traces.path);
     printf("  %-10s %10" PRId64 " of %" PRId64 " questions\n", "solved", c->n_solved,
            c->n_questions);
     for (int i = 0; i < KEEP_N_FAULTS; i++)
@@ -201,8 +201,8 @@ int cmd_sample(int argc, char **argv)
         {"out", 'o', CLI_STRING, &j.traces.path, "FILE", "JSONL to be written", 0, 0, NULL},
         {"n", 'n', CLI_U64, &j.n_questions, "N", "questions (1000)", 1, 1e15, NULL},
         {"samples", 'k', CLI_I32, &j.traces.n_samples, "K", "answers to each (1)", 1, 65536, NULL},
-        {"keep", 0, CLI_CHOICE, &j.keep, "WHICH", "all, correct, or the best of each question", 0,
-         0, "all|correct|best"},
+        {"keep", 0, CLI_CHOICE, &j.keep, "WHICH", "all, correct, the best of each, or pairs", 0,
+         0, "all|correct|best|pairs"},
         {"form", 0, CLI_CHOICE, &j.form, "FORM", "messages or text (messages)", 0, 0,
          "messages|text"},
         {"prompt", 'p', CLI_STRING, &j.prompt, "TEXT", "around the {question}", 0, 0, NULL},

@@ -144,6 +144,21 @@ static void add_tokens(json_t *line, const struct teacher_answer *a)
     json_object_set_new(line, "prompt_ids", ids_json(a->prompt, a->n_prompt));
 }
 
+static int put_line(struct traces *t, json_t *line, const struct asked *q, struct mk_error *err)
+{
+    /* 9 digits: the very floats. */
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    int code;
+
+    json_decref(line);
+    if (!text)
+        return mk_error_set(err, MK_EFORMAT, "the answer to question %" PRId64 " is not UTF-8",
+                            q->pick.number);
+    code = buf_append_string(&t->lines, text, err);
+    free(text);
+    return code ? code : buf_append(&t->lines, "\n", 1, err);
+}
+
 static int add_line(struct traces *t, const struct asked *q, int32_t sample,
                     const struct teacher_answer *a, const struct keep_verdict *v,
                     struct mk_error *err)
@@ -154,22 +169,29 @@ static int add_line(struct traces *t, const struct asked *q, int32_t sample,
                              (json_int_t)q->pick.number, "sample", sample, "reference",
                              q->item.answer, "correct", v->correct, "well_formed", v->well_formed,
                              "stopped", a->stopped);
-    char *text = NULL;
-    int code;
 
-    if (line && more && !json_object_update(line, more)) {
+    if (!line || !more || json_object_update(line, more)) {
+        json_decref(line);
+        line = NULL;
+    } else {
         add_tokens(line, a);
-        /* 9 digits: the very floats. */
-        text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
     }
-    json_decref(line);
     json_decref(more);
-    if (!text)
-        return mk_error_set(err, MK_EFORMAT, "the answer to question %" PRId64 " is not UTF-8",
-                            q->pick.number);
-    code = buf_append_string(&t->lines, text, err);
-    free(text);
-    return code ? code : buf_append(&t->lines, "\n", 1, err);
+    return put_line(t, line, q, err);
+}
+
+static int add_pair(struct traces *t, const struct asked *q, const struct teacher_answer *answers,
+                    int32_t chosen, int32_t rejected, struct mk_error *err)
+{
+    const struct teacher_answer *a = &answers[chosen], *b = &answers[rejected];
+    json_t *line = json_pack("{s:s, s:s%, s:s%, s:s, s:i, s:I, s:[i, i], s:s?}", "prompt",
+                             q->item.question, "chosen", a->text, a->n, "rejected", b->text, b->n,
+                             "task", task_name(q->pick.part->task), "level", q->pick.level,
+                             "question", (json_int_t)q->pick.number, "sample", chosen, rejected,
+                             "reference", q->item.answer);
+
+    t->state.counts.n_kept++;
+    return put_line(t, line, q, err);
 }
 
 /* ---- A batch -------------------------------------------------------------------------------- */
@@ -211,6 +233,28 @@ static bool is_kept(enum traces_keep keep, const struct keep_verdict *v, bool be
     return keep == TRACES_ALL || (keep == TRACES_CORRECT ? v->fault == KEEP_GOOD : best);
 }
 
+/* Good answers meet those that are not, in their order. One that was cut is no answer that anybody
+ * would give. */
+static int settle_pairs(struct traces *t, const struct asked *q,
+                        const struct teacher_answer *answers, const struct keep_verdict *v,
+                        struct mk_error *err)
+{
+    int32_t n = t->o->n_samples, bad = 0;
+
+    for (int32_t good = 0; good < n; good++) {
+        if (v[good].fault != KEEP_GOOD)
+            continue;
+        while (bad < n && (v[bad].fault == KEEP_GOOD || v[bad].fault == KEEP_NO_TEXT ||
+                           v[bad].fault == KEEP_CUT))
+            bad++;
+        if (bad == n)
+            return 0;
+        if (add_pair(t, q, answers, good, bad++, err))
+            return err->code;
+    }
+    return 0;
+}
+
 /* All samples of one question. */
 static int settle(struct traces *t, const struct asked *q, const struct teacher_answer *answers,
                   struct mk_error *err)
@@ -230,7 +274,9 @@ static int settle(struct traces *t, const struct asked *q, const struct teacher_
         c->n_tokens += answers[i].n_tokens;
     }
     best = keep_best(answers, v, n);
-    for (int32_t i = 0; i < n; i++) {
+    if (t->o->keep == TRACES_PAIRS && settle_pairs(t, q, answers, v, err))
+        return err->code;
+    for (int32_t i = 0; i < n && t->o->keep != TRACES_PAIRS; i++) {
         if (!is_kept(t->o->keep, &v[i], i == best))
             continue;
         if (add_line(t, q, i, &answers[i], &v[i], err))

@@ -8,7 +8,8 @@
  *   logprobs   [n] of each token, nats
  *   ids        [n], prompt_ids: where the teacher is a model in this process
  *
- * `data.format: text` and `chat` read it as it is. Beside it FILE.state says how far it is: a run
+ * `data.format: text` and `chat` read it as it is, `pairs` one of TRACES_PAIRS. Beside it
+ * FILE.state says how far it is: a run
  * that was killed goes on where it stood and writes the same bytes; a run with more questions goes
  * on behind. Answers of an endpoint that came before a failure are kept there too. One process
  * works on a file at a time. */
@@ -18,11 +19,18 @@
 #include "distill/keep.h"
 #include "tasks/blend.h"
 
-enum traces_keep { TRACES_ALL, TRACES_CORRECT, TRACES_BEST }; /* ALL: judged, none left out */
+enum traces_keep {
+    TRACES_ALL, /* judged, none left out */
+    TRACES_CORRECT,
+    TRACES_BEST,
+    /* A good answer beside one that is not, as many pairs as a question gives; instead of messages:
+     * prompt, chosen, rejected; of its answers no tokens, both numbers in sample. */
+    TRACES_PAIRS
+};
 
 struct traces_counts {
     int64_t n_questions, n_answers, n_solved; /* solved: at least one answer is right */
-    int64_t n_kept, n_tokens;
+    int64_t n_kept, n_tokens; /* kept: lines */
     int64_t n_of_fault[KEEP_N_FAULTS]; /* of all answers */
 };
 

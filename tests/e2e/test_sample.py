@@ -76,6 +76,30 @@ def test_keep_says_which(minke, teacher, tmp_path):
     assert kept["best"] == best and len(best) < len(kept["correct"])
 
 
+def test_pairs_are_a_good_answer_and_one_that_is_not(minke, teacher, tmp_path):
+    options = (*SPECS, "-n", 40, "-k", 4, *SHORT)
+    ok(minke("sample", teacher, *options, "--keep", "all", "-o", tmp_path / "all.jsonl"))
+    r = ok(minke("sample", teacher, *options, "--keep", "pairs", "-o", tmp_path / "pairs.jsonl"))
+    pairs, groups = lines_of(tmp_path / "pairs.jsonl"), {}
+    assert f"{len(pairs)} pairs of 160 answers kept" in r.stdout
+    for x in lines_of(tmp_path / "all.jsonl"):
+        groups.setdefault(x["question"], []).append(x)
+    want = []
+    for question, group in groups.items():
+        text = [x["messages"][1]["content"] for x in group]
+        good = [i for i, x in enumerate(group) if x["correct"]]
+        bad = [i for i, x in enumerate(group) if x["stopped"] and not x["correct"] and text[i]]
+        want += [(question, group[0]["messages"][0]["content"], text[i], text[j], [i, j])
+                 for i, j in zip(good, bad)]
+    assert [(x["question"], x["prompt"], x["chosen"], x["rejected"], x["sample"]) for x in pairs] == want
+    assert len(want) > 10
+    (tmp_path / "dpo.yaml").write_text(
+        f"out: {tmp_path}/run\nmodel: {{from: {ROOT / teacher}}}\n"
+        "data: {format: pairs, chat_template: deepseek-v3, specials: true, sequence: 160, drop_copies: false,\n"
+        "       sources: [{path: pairs.jsonl}]}\ntrain: {tokens: 500, batch: 2}\n")
+    ok(minke("train", tmp_path / "dpo.yaml", "-q"))
+
+
 def test_filters_leave_out_what_cannot_be_read(minke, teacher, tmp_path):
     def count(*options):
         out = tmp_path / "f.jsonl"
