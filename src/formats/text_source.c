@@ -261,28 +261,82 @@ static const char *role_of(const char *from)
     return !strcmp(from, "human") ? "user" : !strcmp(from, "gpt") ? "assistant" : from;
 }
 
+/* With "function" around name and arguments, as OpenAI writes it, or without. */
+static struct text_call call_of(const json_t *call)
+{
+    const json_t *function = json_object_get(call, "function");
+
+    function = function ? function : call;
+    return (struct text_call){json_string_value(json_object_get(call, "id")),
+                              json_string_value(json_object_get(function, "name")),
+                              json_object_get(function, "arguments")};
+}
+
+struct text_call text_message_call(const struct text_message *m, size_t i)
+{
+    return call_of(json_array_get(m->calls, i));
+}
+
+/* NULL, or why the calls are none. *calls: NULL where there is none. */
+static const char *read_calls(const json_t **calls, const json_t *m)
+{
+    const json_t *list = json_object_get(m, "tool_calls"), *call;
+    size_t i;
+
+    *calls = json_array_size(list) ? list : NULL;
+    if (list && !json_is_array(list) && !json_is_null(list))
+        return "has \"tool_calls\" that are no list";
+    json_array_foreach (list, i, call) {
+        struct text_call c = call_of(call);
+
+        if (!c.name || !(json_is_string(c.arguments) || json_is_object(c.arguments)))
+            return "calls a tool without \"name\" or \"arguments\"";
+    }
+    return NULL;
+}
+
 /* NULL, or why it is no message. */
 static const char *read_message(struct text_message *out, const json_t *m)
 {
     const json_t *role = json_object_get(m, "role"), *content = json_object_get(m, "content");
     const json_t *from = json_object_get(m, "from"), *value = json_object_get(m, "value");
-    const json_t *thought = json_object_get(m, "reasoning_content");
+    const json_t *thought = json_object_get(m, "reasoning_content"), *calls;
+    const char *why;
 
     thought = thought ? thought : json_object_get(m, "thinking");
     content = content ? content : value;
     if (!json_is_string(role) && !json_is_string(from))
         return "has no \"role\"";
-    if (json_object_get(m, "tool_calls"))
-        return "calls tools: calls are not learned";
-    if (!json_is_string(content))
+    why = read_calls(&calls, m);
+    if (why)
+        return why;
+    if (!json_is_string(content) && !(calls && (!content || json_is_null(content))))
         return "has no \"content\" that is text";
     if (thought && !json_is_string(thought) && !json_is_null(thought))
         return "has a thought that is no text";
-    *out = (struct text_message){json_is_string(role) ? json_string_value(role)
-                                                      : role_of(json_string_value(from)),
-                                 json_string_value(content), json_string_length(content),
-                                 json_string_value(thought)};
+    *out = (struct text_message){.role = json_is_string(role) ? json_string_value(role)
+                                                              : role_of(json_string_value(from)),
+                                 .content = json_string_value(content),
+                                 .n = json_string_length(content),
+                                 .reasoning = json_string_value(thought),
+                                 .calls = calls,
+                                 .name = json_string_value(json_object_get(m, "name")),
+                                 .tool_call_id =
+                                     json_string_value(json_object_get(m, "tool_call_id"))};
+    if (calls && !out->n)
+        out->content = NULL;
     return NULL;
+}
+
+/* NULL, or why what the assistant may call is no list. */
+static const char *read_tools(const json_t **tools, const json_t *object)
+{
+    const json_t *list = json_object_get(object, "tools");
+
+    *tools = json_array_size(list) || json_string_length(list) ? list : NULL;
+    return !list || json_is_array(list) || json_is_string(list) || json_is_null(list)
+               ? NULL
+               : "\"tools\" is neither a list nor JSON text of one";
 }
 
 static const char *reserve_messages(struct text_source *s, size_t more)
@@ -345,11 +399,17 @@ static const char *read_side(struct text_source *s, const json_t *prompt, const 
     return why ? why : read_turn(s, answer, "assistant");
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : !a == !b;
+}
+
 static bool is_same(const struct text_message *a, const struct text_message *b)
 {
-    return !strcmp(a->role, b->role) && !strcmp(a->content, b->content) &&
-           !a->reasoning == !b->reasoning &&
-           (!a->reasoning || !strcmp(a->reasoning, b->reasoning));
+    return same_text(a->role, b->role) && same_text(a->content, b->content) &&
+           same_text(a->reasoning, b->reasoning) && same_text(a->name, b->name) &&
+           same_text(a->tool_call_id, b->tool_call_id) &&
+           (a->calls && b->calls ? json_equal(a->calls, b->calls) : !a->calls == !b->calls);
 }
 
 static const char *read_pair(struct text_source *s, struct text_document *d)
@@ -396,13 +456,14 @@ static const char *read_object(struct text_source *s, struct text_document *d)
         d->object = s->json;
         return json_is_object(s->json) ? NULL : "not a JSON object";
     }
-    if (s->o.pairs)
-        return read_pair(s, d);
-    if (json_is_string(text)) {
+    if (json_is_string(text) && !s->o.pairs) {
         d->text = json_string_value(text);
         d->n = json_string_length(text);
         return NULL;
     }
+    why = read_tools(&d->tools, s->json);
+    if (why || s->o.pairs)
+        return why ? why : read_pair(s, d);
     list = json_object_get(s->json, "messages");
     if (!list)
         list = json_object_get(s->json, "conversations");

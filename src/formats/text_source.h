@@ -29,10 +29,20 @@ struct text_source_options {
 struct text_source_options text_source_defaults(void);
 
 struct text_message {
-    const char *role, *content;
+    const char *role, *content;           /* content may be NULL where tools are called */
     size_t n;                             /* bytes of content */
     const char *reasoning;                /* "reasoning_content" or "thinking", or NULL */
+    const struct json_t *calls;           /* "tool_calls" as OpenAI has them, or NULL: none */
+    const char *name, *tool_call_id;      /* of a tool, or NULL */
 };
+
+/* The i-th of a message's calls. */
+struct text_call {
+    const char *id;                       /* or NULL */
+    const char *name;
+    const struct json_t *arguments;       /* an object, or JSON text of one */
+};
+struct text_call text_message_call(const struct text_message *m, size_t i);
 
 /* Text, or a conversation ("messages": [{"role", "content"}, ...], or "conversations" in ShareGPT's
  * names). Borrowed until the next call. Text is any bytes; from JSONL it is UTF-8 without NUL.
@@ -47,6 +57,7 @@ struct text_document {
     size_t n_messages;
     const struct text_message *rejected;  /* [n_rejected] the same with the rejected answer */
     size_t n_rejected, n_prompt;          /* of a pair; n_prompt: messages that both begin with */
+    const struct json_t *tools;           /* to call: a list, or its JSON text; or NULL */
     const struct json_t *object;          /* with `objects`: the line; the others are empty */
     const char *path;                     /* of the file */
     int64_t line;                         /* where it begins, from 1 */

@@ -421,6 +421,22 @@ static int encode_cut(struct chat_out *o, const struct tokenizer *t, struct ids 
     return rc;
 }
 
+/* Some templates write calls only where there is no text beside them, some none at all: a prompt
+ * is what the template says, but who learns answers must not lose them. */
+static int check_calls(const struct chat_out *o, const struct chat_format *f, const struct chat *c)
+{
+    size_t n = 0;
+
+    for (int32_t i = 0; i < c->n_messages; i++)
+        n += (size_t)c->messages[i].n_tool_calls;
+    return n == o->n_calls
+               ? 0
+               : mk_error_set(o->err, MK_EINVAL,
+                              "the chat template %s writes %zu of %zu tool calls: give them "
+                              "messages without text, or take another template",
+                              f->name, o->n_calls, n);
+}
+
 /* answers may be NULL: then nothing is cut. */
 static int encode(const struct chat_format *f, const struct tokenizer *t, const struct chat *c,
                   struct ids *out, struct chat_answers *answers, struct mk_error *err)
@@ -431,6 +447,8 @@ static int encode(const struct chat_format *f, const struct tokenizer *t, const 
 
     buf_init(&text, MAX_PROMPT_BYTES);
     rc = render(&o, f, t, c);
+    if (!rc && answers)
+        rc = check_calls(&o, f, c);
     if (!rc && text.n)
         rc = answers ? encode_cut(&o, t, out, answers)
                      : tokenizer_encode_typed(t, text.data, text.n, o.typed, o.n_typed, out, err);

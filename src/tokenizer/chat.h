@@ -73,7 +73,8 @@ int chat_encode(const struct chat_format *f, const struct tokenizer *t, const st
 struct chat_answer { size_t begin, end; int32_t message; };
 struct chat_answers { struct chat_answer *items; size_t n; }; /* owned; free(items) */
 /* Like chat_encode, and says where the answers are; an answer of no ids is left out. The text is
- * cut at both ends of each, as it is when a model writes it: no token is half an answer. */
+ * cut at both ends of each, as it is when a model writes it: no token is half an answer.
+ * MK_EINVAL also where the template leaves a call of a tool out. */
 int chat_encode_answers(const struct chat_format *f, const struct tokenizer *t,
                         const struct chat *c, struct ids *out, struct chat_answers *answers,
                         struct mk_error *err);

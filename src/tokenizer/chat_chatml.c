@@ -78,7 +78,7 @@ static void qwen25_calls(struct chat_out *o, const struct chat_message *m)
     for (int32_t i = 0; i < m->n_tool_calls; i++) {
         chat_put(o, i || (m->content && *m->content) ? "\n" : "");
         chat_put(o, "<tool_call>\n{\"name\": \"");
-        chat_say(o, m->tool_calls[i].name);
+        chat_say_call(o, &m->tool_calls[i]);
         chat_put(o, "\", \"arguments\": ");
         chat_say_arguments(o, &m->tool_calls[i]);
         chat_put(o, "}\n</tool_call>");
@@ -158,7 +158,7 @@ static void qwen3_calls(struct chat_out *o, const struct chat_message *m, bool h
         if (i || has_content)
             chat_put(o, "\n");
         chat_put(o, "<tool_call>\n{\"name\": \"");
-        chat_say(o, m->tool_calls[i].name);
+        chat_say_call(o, &m->tool_calls[i]);
         chat_put(o, "\", \"arguments\": ");
         chat_say(o, m->tool_calls[i].arguments);
         chat_put(o, "}\n</tool_call>");

@@ -116,8 +116,8 @@ static void calls(struct chat_out *o, const struct chat_format *f, const struct 
                     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>");
         else
             chat_put(o, "\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>");
-        say_all(o, "", call->name, "\n```json\n");
-        say_all(o, "", call->arguments, "\n```<｜tool▁call▁end｜>");
+        chat_say_call(o, call);
+        say_all(o, "\n```json\n", call->arguments, "\n```<｜tool▁call▁end｜>");
         if (s->called && !closes) /* a slip of the older templates: a first call stays open */
             chat_put(o, "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>");
         s->called = true;
@@ -185,8 +185,9 @@ static void v31_calls(struct chat_out *o, const struct chat_message *m, bool ask
     chat_answer_begin(o, m);
     say_all(o, "", m->content, "<｜tool▁calls▁begin｜>");
     for (int32_t i = 0; i < m->n_tool_calls; i++) {
-        say_all(o, "<｜tool▁call▁begin｜>", m->tool_calls[i].name, "<｜tool▁sep｜>");
-        say_all(o, "", m->tool_calls[i].arguments, "<｜tool▁call▁end｜>");
+        chat_put(o, "<｜tool▁call▁begin｜>");
+        chat_say_call(o, &m->tool_calls[i]);
+        say_all(o, "<｜tool▁sep｜>", m->tool_calls[i].arguments, "<｜tool▁call▁end｜>");
     }
     chat_put(o, "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>");
     chat_answer_end(o);

@@ -72,7 +72,7 @@ static void call(struct chat_out *o, const struct chat_message *m)
     header(o, "assistant");
     chat_answer_begin(o, m);
     chat_put(o, "{\"name\": \"");
-    chat_say(o, m->tool_calls[0].name);
+    chat_say_call(o, &m->tool_calls[0]);
     chat_put(o, "\", \"parameters\": ");
     chat_say_arguments(o, &m->tool_calls[0]);
     chat_put(o, "}<|eot_id|>");

@@ -129,6 +129,7 @@ static void calls(struct chat_out *o, const struct chat_message *m, const char *
         chat_put(o, i ? ", " : "[");
         chat_put(o, "{\"name\": ");
         chat_say_json_string(o, chat_text_of(call->name));
+        o->n_calls++;
         chat_put(o, ", \"arguments\": ");
         chat_say_arguments(o, call);
         chat_put(o, ", \"id\": \"");

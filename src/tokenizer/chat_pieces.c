@@ -65,6 +65,12 @@ void chat_say(struct chat_out *o, const char *text)
     chat_say_text(o, chat_text_of(text));
 }
 
+void chat_say_call(struct chat_out *o, const struct chat_tool_call *call)
+{
+    chat_say(o, call->name);
+    o->n_calls++;
+}
+
 void chat_answer_begin(struct chat_out *o, const struct chat_message *m)
 {
     if (o->n_answers == o->answers_capacity) {

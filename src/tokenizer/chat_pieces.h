@@ -30,6 +30,7 @@ struct chat_out {
     size_t n_typed, capacity;
     struct chat_answer_text *answers; /* owned; [n_answers] in order */
     size_t n_answers, answers_capacity;
+    size_t n_calls; /* of tools, written so far */
     struct chat_text bos, eos;
     json_t *tools; /* owned; parsed tools_json, a non-empty array, or NULL */
     struct mk_error *err;
@@ -79,6 +80,8 @@ void chat_put(struct chat_out *o, const char *literal);
 void chat_put_text(struct chat_out *o, struct chat_text text); /* BOS, EOS */
 void chat_say(struct chat_out *o, const char *text);           /* NULL says nothing */
 void chat_say_text(struct chat_out *o, struct chat_text text);
+/* The name of a call, which is counted as written. */
+void chat_say_call(struct chat_out *o, const struct chat_tool_call *call);
 /* json.dumps(value, ensure_ascii=False): what Jinja's tojson is in `transformers`. */
 void chat_say_json(struct chat_out *o, const json_t *value);
 void chat_say_json_indented(struct chat_out *o, const json_t *value); /* indent=4 */

@@ -182,7 +182,8 @@ static int learn_messages(struct bpe_trainer *t, const struct text_message *m, s
     int code = 0;
 
     for (size_t i = 0; i < n && !code; i++)
-        code = bpe_trainer_add(t, m[i].content, m[i].n, err);
+        if (m[i].n)
+            code = bpe_trainer_add(t, m[i].content, m[i].n, err);
     return code;
 }
 

@@ -116,9 +116,11 @@ def test_what_does_not_fit_is_said(minke, recipe):
     ('{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}]}',
      ("line 2", "message 1", "empty")),
     ('{"messages": [{"role": "bot", "content": "x"}]}', ("line 2", "bot")),
+    ('{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": '
+     '[{"name": "f", "arguments": {}}]}]}', ("line 2", "deepseek-v2", "writes 0 of 1 tool calls")),
     ('{"messages": [', ("line 2",)),
     ('{"text": "x"}', ("line 2", "messages")),
-], ids=["no role", "no answer", "empty", "unknown role", "no JSON", "a text"])
+], ids=["no role", "no answer", "empty", "unknown role", "a call", "no JSON", "a text"])
 def test_bad_conversations_are_named_with_their_line(minke, recipe, tmp_path, line, words):
     ok(minke("train", recipe, "-q", "--set", "train.tokens=100", "--set", f"out={tmp_path / 'first'}"))
     (tmp_path / "talks.jsonl").write_text(lines_of(TALKS[:1]) + line + "\n")
