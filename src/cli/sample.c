@@ -20,12 +20,14 @@ struct job {
     struct traces_options traces;
     struct blend blend;
     struct teacher_model_options asking;
+    struct teacher_endpoint_options server; /* url NULL: the teacher is a model here */
     struct model_flags flags;
     struct progress progress;
     const char *prompt, *script;
     uint64_t n_questions;
-    float max_repetition, min_language;
+    float max_repetition, min_language, timeout_s, wait_s;
     int32_t max_characters;
+    bool no_logprobs;
     int form, keep, tags;
 };
 
@@ -83,11 +85,11 @@ static char *settings(const struct job *j, char **specs, int n)
                     "max-repetition", r->max_repetition, "min-language", r->min_language, "script",
                     (int)r->script);
     if (all) {
-        json_t *more = json_pack("{s:f, s:f, s:i, s:f, s:i, s:i, s:i, s:i}", "temperature",
+        json_t *more = json_pack("{s:f, s:f, s:i, s:f, s:i, s:i, s:i, s:i, s:b}", "temperature",
                                  (double)s->temperature, "top-p", (double)s->top_p, "top-k",
                                  s->top_k, "min-p", (double)s->min_p, "max-tokens",
                                  j->asking.max_tokens, "numerics", j->flags.numerics, "mla",
-                                 j->flags.mla, "kv", j->flags.kv);
+                                 j->flags.mla, "kv", j->flags.kv, "logprobs", !j->no_logprobs);
         json_object_update(all, more);
         json_decref(more);
     }
@@ -126,17 +128,26 @@ static void report(const struct job *j, const struct traces_counts *c)
             printf("  %-10s %10" PRId64 " answers\n", keep_fault_name(i), c->n_of_fault[i]);
 }
 
-static int ask_model(struct job *j, const char *name, struct mk_error *err)
+static int open_teacher(struct job *j, const char *name, struct mk_model **model,
+                        struct teacher *teacher, struct mk_error *err)
+{
+    if (j->server.url) {
+        j->server.model = name;
+        return teacher_open_endpoint(teacher, &j->server, err);
+    }
+    j->asking.kv = model_flags_session(&j->flags).kv;
+    if (model_flags_open(model, name, &j->flags, err))
+        return err->code;
+    return teacher_open_model(teacher, *model, &j->asking, err);
+}
+
+static int ask(struct job *j, const char *name, struct mk_error *err)
 {
     struct traces_counts counts = {0};
     struct mk_model *model = NULL;
     struct teacher teacher = {0};
-    int code;
+    int code = open_teacher(j, name, &model, &teacher, err);
 
-    j->asking.kv = model_flags_session(&j->flags).kv;
-    code = model_flags_open(&model, name, &j->flags, err);
-    if (!code)
-        code = teacher_open_model(&teacher, model, &j->asking, err);
     if (!code) {
         code = traces_write(&j->traces, &j->blend, &teacher, &counts, err);
         teacher.close(teacher.self);
@@ -155,13 +166,30 @@ static int run(struct job *j, const char *name, char **specs, int n_specs, struc
 
     j->traces.settings = text;
     if (!code)
-        code = ask_model(j, name, err);
+        code = ask(j, name, err);
     close_parts(&j->blend);
     free(text);
     return code;
 }
 
 /* ---- The command line ----------------------------------------------------------------------- */
+
+static int settle_server(struct job *j)
+{
+    const struct mk_sampling *s = &j->asking.sampling;
+    const char *key = getenv("MINKE_API_KEY");
+
+    if (s->top_k || s->min_p > 0)
+        return cli_usage("sample", "--top-k and --min-p are not among what an endpoint is asked");
+    j->server.key = key && *key ? key : NULL;
+    j->server.n_samples = j->traces.n_samples;
+    j->server.max_tokens = j->asking.max_tokens;
+    j->server.sampling = *s;
+    j->server.logprobs = !j->no_logprobs;
+    j->server.timeout_s = (double)j->timeout_s;
+    j->server.wait_s = (double)j->wait_s;
+    return CLI_RUN;
+}
 
 /* From flags to options. */
 static int settle(struct job *j)
@@ -190,12 +218,13 @@ static int settle(struct job *j)
                          j->flags.context, j->asking.max_tokens);
     j->asking.form = j->prompt ? j->prompt : j->form == BLEND_TEXT ? EXCHANGE_FORM : NULL;
     j->traces.form = j->asking.form;
-    return CLI_RUN;
+    return j->server.url ? settle_server(j) : CLI_RUN;
 }
 
 int cmd_sample(int argc, char **argv)
 {
-    struct job j = {.n_questions = 1000, .max_repetition = 0.5F, .min_language = 0.9F};
+    struct job j = {.n_questions = 1000, .max_repetition = 0.5F, .min_language = 0.9F,
+                    .timeout_s = 600, .wait_s = 1};
     struct mk_sampling *s = &j.asking.sampling;
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, &j.traces.path, "FILE", "JSONL to be written", 0, 0, NULL},
@@ -227,6 +256,17 @@ int cmd_sample(int argc, char **argv)
         {"slots", 0, CLI_I32, &j.asking.n_slots, "N", "answers at a time (32)", 1, 65536, NULL},
         {"resume", 'r', CLI_FLAG, &j.traces.resume, NULL, "go on with FILE, to the same bytes", 0,
          0, NULL},
+        {"endpoint", 'e', CLI_STRING, &j.server.url, "URL", "MODEL is asked there: OpenAI's API", 0,
+         0, NULL},
+        {"parallel", 0, CLI_I32, &j.server.n_parallel, "N", "requests at a time (8)", 1, 1024,
+         NULL},
+        {"tries", 0, CLI_I32, &j.server.n_tries, "N", "of a request (6)", 1, 100, NULL},
+        {"wait", 0, CLI_FLOAT, &j.wait_s, "S", "seconds before the second try, doubling (1)", 0,
+         3600, NULL},
+        {"timeout", 0, CLI_FLOAT, &j.timeout_s, "S", "seconds that a reply may take (600)", 0.01,
+         86400, NULL},
+        {"no-logprobs", 0, CLI_FLAG, &j.no_logprobs, NULL, "do not ask the endpoint for them", 0, 0,
+         NULL},
         CLI_MODEL_OPTIONS(&j.flags),
         {0}};
     const struct cli_syntax syntax = {
@@ -234,7 +274,8 @@ int cmd_sample(int argc, char **argv)
         "Asks a teacher questions whose answers can be checked, and writes down what is\n"
         "worth learning from, a JSON object a line: the messages (or the text), the\n"
         "verdict, the log-probabilities. A SPEC is a task of minke tasks, or a file\n"
-        "(gsm8k:FILE), with weight=W and level=L-H behind it. Train questions only.\n\n"
+        "(gsm8k:FILE), with weight=W and level=L-H behind it. Train questions only.\n"
+        "With --endpoint, MODEL is what a server knows; MINKE_API_KEY is sent to it.\n\n"
         "example: minke sample M countdown,level=0-2 -n 5000 -k 8 --keep best -o c.jsonl",
         2, 64, options};
     struct mk_error err;
@@ -245,6 +286,8 @@ int cmd_sample(int argc, char **argv)
     j.traces.n_samples = 1;
     j.asking.n_slots = 32;
     j.asking.max_tokens = 1024;
+    j.server.n_parallel = 8;
+    j.server.n_tries = 6;
     status = cli_parse(&syntax, argc, argv, &n);
     if (status == CLI_RUN)
         status = settle(&j);

@@ -53,4 +53,22 @@ struct teacher_model_options {
 int teacher_open_model(struct teacher *t, struct mk_model *model,
                        const struct teacher_model_options *o, struct mk_error *err);
 
+struct teacher_endpoint_options {
+    const char *url;   /* "http://127.0.0.1:8000/v1"; "/chat/completions" is put behind it */
+    const char *model; /* its name there */
+    const char *key;   /* a bearer token; NULL: none. Never sent over plain HTTP but to loopback */
+    int32_t n_parallel, n_samples; /* answers at a time; to a question */
+    int32_t max_tokens;
+    struct mk_sampling sampling; /* temperature, top_p, seed */
+    bool logprobs;               /* ask for them: not every server knows how */
+    int32_t n_tries;             /* of one answer, >= 1 */
+    double wait_s, timeout_s;    /* before the second try, then doubled up to a minute; of a try */
+};
+/* Strings must outlive the teacher. Another try follows a broken or late transfer, 408, 429, 5xx
+ * and a reply that is malformed; other failures end the work at once. Redirects are not followed.
+ * What the server answers is its own affair: it need not say the same again. MK_EINVAL for an
+ * address that is none, and for a key that would go over plain HTTP. */
+int teacher_open_endpoint(struct teacher *t, const struct teacher_endpoint_options *o,
+                          struct mk_error *err);
+
 #endif
