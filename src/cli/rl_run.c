@@ -40,8 +40,8 @@ static int test(struct rl_run *run, bool *good, struct mk_error *err)
 
     if (learner_evaluate(&run->learner, n, &run->test, err))
         return err->code;
-    run->tested = true;
-    *good = run->recipe->rl.stop_at > 0 &&
+    run->tested = run->test.n_answers > 0;
+    *good = run->tested && run->recipe->rl.stop_at > 0 &&
             (double)run->test.n_correct >= run->recipe->rl.stop_at * (double)run->test.n_answers;
     return 0;
 }
@@ -63,7 +63,7 @@ static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
     if (tested && test(run, &good, err))
         return err->code;
     *last |= good;
-    if (rl_write_metrics(run, &report, tested, err))
+    if (rl_write_metrics(run, &report, tested && run->tested, err))
         return err->code;
     rl_show(run, &report, *last);
     return run_folder_due(r->save.every, report.step, *last) ? save(run, err) : 0;
@@ -117,10 +117,11 @@ static int open_learner(struct rl_run *run, const char *from, struct mk_error *e
     return from ? learner_restore(&run->learner, from, err) : 0;
 }
 
-static int open_run(struct rl_run *run, struct mk_error *err)
+/* path: of the checkpoint that the run goes on from. */
+static int open_run(struct rl_run *run, char path[RUN_PATH], struct mk_error *err)
 {
-    char path[RUN_PATH], *from;
     size_t n = (size_t)run->recipe->rl.steps;
+    const char *from;
 
     if (train_open_folder(&run->folder, run->recipe, run->path, "minke rl", run->resume, err) ||
         run_folder_checkpoint(&run->folder, path, run->folder.step, err) ||
@@ -140,10 +141,13 @@ static int open_run(struct rl_run *run, struct mk_error *err)
 
 int rl_run(struct rl_run *run, struct mk_error *err)
 {
+    char from[RUN_PATH];
     int code;
 
     run->folder.lock = -1;
-    code = open_run(run, err);
+    code = open_run(run, from, err);
+    if (code && run->folder.step > 0)
+        run_folder_say_earlier(&run->folder, from, err);
     if (!code) {
         interrupt_catch();
         code = loop(run, err);

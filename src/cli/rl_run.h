@@ -20,7 +20,8 @@ struct rl_run {
     struct learner learner;
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     struct learner_test test;
-    bool tested;
+    bool tested, told_timeout;
+    int32_t n_dead; /* last steps without a live group */
     /* The answer of the base to test question before_index of the first task; NULL: not asked. */
     char *before;
     int64_t before_index;

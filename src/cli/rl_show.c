@@ -2,6 +2,7 @@
  * what a person watches. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "cli/rl_run.h"
 
 #define N_SAMPLES 64 /* answers of a step that are kept */
+#define MANY_DEAD 5  /* steps without a live group, before it is said */
 
 /* ---- metrics.jsonl -------------------------------------------------------------------------- */
 
@@ -67,6 +69,8 @@ static json_t *step_json(const struct rl_run *run, const struct learner_report *
         json_object_set_new(o, "mean_mismatch", json_real(r->mean_mismatch));
         json_object_set_new(o, "masked", json_integer(r->n_masked));
     }
+    if (run->learner.questions.has_code)
+        json_object_set_new(o, "timed_out", json_integer(r->n_timed_out));
     json_object_set_new(o, "tasks", tasks_json(run, r->tasks, true));
     return o;
 }
@@ -213,11 +217,45 @@ static void draw(struct rl_run *run, const char *line)
     run->drawn = true;
 }
 
+/* A line that stays, above the curves of a terminal. */
+static void __attribute__((format(printf, 2, 3))) note(struct rl_run *run, const char *format, ...)
+{
+    va_list args;
+
+    if (run->quiet)
+        return;
+    if (run->drawn)
+        fputs("\033[3A\r\033[J", stderr);
+    run->drawn = false;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+/* What does not stop a run and should be known. */
+static void warn(struct rl_run *run, const struct learner_report *r)
+{
+    double pass = share(r->n_correct, r->n_answers);
+
+    if (r->n_timed_out > 0 && !run->told_timeout) {
+        run->told_timeout = true;
+        note(run, "step %" PRId64 ": %" PRId64 " programs did not end within rl.code_ms = %" PRId64
+                  ": they count as wrong", r->step, r->n_timed_out, run->recipe->rl.code_ms);
+    }
+    run->n_dead = r->n_live ? 0 : run->n_dead + 1;
+    if (run->n_dead == MANY_DEAD)
+        note(run, "step %" PRId64 ": no live group in %d steps, so nothing is learned: %.0f %% of "
+                  "the answers\nare right, the tasks are too %s for this model",
+             r->step, MANY_DEAD, 100 * pass, pass < 0.5 ? "hard" : "easy");
+}
+
 void rl_show(struct rl_run *run, const struct learner_report *r, bool last)
 {
     char line[PROGRESS_COLUMNS + 1];
     double now = clock_ms(), every = run->terminal ? 100 : 5000;
 
+    warn(run, r);
     if (run->n_curve < run->recipe->rl.steps) {
         run->pass[run->n_curve] = (float)share(r->n_correct, r->n_answers);
         run->length[run->n_curve++] = (float)r->length;

@@ -94,16 +94,6 @@ static int loop(struct train_run *run, struct mk_error *err)
     return 0;
 }
 
-/* A damaged checkpoint is not the end of a run: an earlier one may be there. */
-static int say_earlier(const struct train_run *run, const char *from, struct mk_error *err)
-{
-    int64_t before = run_folder_before(&run->folder);
-
-    if (!before || !strstr(err->text, from))
-        return err->code;
-    return mk_error_wrap(err, "remove %s to go on after step %" PRId64, from, before);
-}
-
 /* Before the first step, or kept from then. */
 static int open_reference(struct train_run *run, bool resume, struct mk_error *err)
 {
@@ -152,7 +142,7 @@ int train_run(struct train_run *run, struct mk_error *err)
     run->folder.lock = -1;
     code = open_run(run, from, err);
     if (code && run->folder.step > 0)
-        say_earlier(run, from, err);
+        run_folder_say_earlier(&run->folder, from, err);
     if (!code) {
         interrupt_catch();
         code = loop(run, err);

@@ -214,7 +214,8 @@ int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, str
     if (scheduler_create(&s, &l->trainer->model, l->c, &o, err))
         return err->code;
     for (int32_t i = 0; i < l->questions.n_tasks && !code; i++)
-        code = test_task(l, s, i, n, out, err);
+        if (task_count(l->questions.tasks[i], TASK_TEST) != 0)
+            code = test_task(l, s, i, n, out, err);
     scheduler_free(s);
     if (!code && out->n_answers)
         out->length /= (double)out->n_answers;

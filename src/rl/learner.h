@@ -51,7 +51,7 @@ struct learner_task {
 struct learner_report {
     int64_t step;
     int32_t n_asked, n_live; /* groups */
-    int64_t n_answers, n_correct, n_truncated, n_formed, n_tokens;
+    int64_t n_answers, n_correct, n_truncated, n_formed, n_timed_out, n_tokens;
     double reward, length, entropy;
     double score; /* of the reward model; judged: it counted in this step */
     bool judged;
@@ -76,7 +76,7 @@ void learner_release(struct learner *l);
 int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void *user), void *user,
                  struct mk_error *err);
 
-/* Greedy answers to the first n test questions of each task. */
+/* Greedy answers to the first n test questions of each task that has any. */
 struct learner_test {
     int64_t n_answers, n_correct;
     double length; /* mean tokens */

@@ -29,6 +29,25 @@ static int open_task(struct task **t, const char *name, const char *base, struct
     return task_open(t, path, err);
 }
 
+/* What a recipe may not ask of a task. */
+static int check_task(const struct task *t, const struct recipe *r, int32_t i, struct mk_error *err)
+{
+    const struct recipe_task *asks = &r->tasks[i];
+
+    if (asks->level_max > task_max_level(t))
+        return mk_error_set(err, MK_EINVAL,
+                            "tasks: %s has levels 0 to %d, the recipe asks for %lld", asks->name,
+                            task_max_level(t), (long long)asks->level_max);
+    if (task_count(t, TASK_TRAIN) == 0)
+        return mk_error_set(err, MK_EINVAL, "tasks: %s has no question to learn from", asks->name);
+    if (task_is_code(t) && !r->rl.allow_code)
+        return mk_error_set(err, MK_EINVAL,
+                            "tasks: %s is judged by running programs that the model writes: say "
+                            "rl.allow_code: true, and they run in a sandbox",
+                            asks->name);
+    return 0;
+}
+
 int questions_open(struct questions *q, const struct recipe *r, const char *base,
                    const struct tokenizer *t, struct mk_error *err)
 {
@@ -41,11 +60,9 @@ int questions_open(struct questions *q, const struct recipe *r, const char *base
             return err->code;
         }
         q->n_tasks = i + 1;
+        q->has_code |= task_is_code(q->tasks[i]);
         q->places[i].level = r->tasks[i].level;
-        if (r->tasks[i].level_max > task_max_level(q->tasks[i])) {
-            mk_error_set(err, MK_EINVAL, "tasks: %s has levels 0 to %d, the recipe asks for %lld",
-                         r->tasks[i].name, task_max_level(q->tasks[i]),
-                         (long long)r->tasks[i].level_max);
+        if (check_task(q->tasks[i], r, i, err)) {
             questions_close(q);
             return err->code;
         }

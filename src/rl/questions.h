@@ -23,6 +23,7 @@ struct questions {
     struct questions_place places[RECIPE_MAX_TASKS];
     int32_t n_tasks;
     int64_t n_asked;
+    bool has_code; /* a task is judged by running programs */
 };
 
 struct question {

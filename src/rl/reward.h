@@ -12,12 +12,16 @@ struct reward {
     double score; /* of the reward model, which counts in total; 0 without */
     bool correct, well_formed;
     bool truncated; /* the limit cut it: never correct */
+    bool timed_out; /* a program that did not end in rl.code_ms: wrong */
 };
 
-/* text: the answer with its tags; n_tokens of it, the end token included; stopped: it ended by
+/* Programs are run, in the sandbox of verify/code.h, which rl.allow_code has asked for; whatever
+ * one does is a verdict, and an error only what the machine lacks to run any.
+ *
+ * text: the answer with its tags; n_tokens of it, the end token included; stopped: it ended by
  * itself. r->total = correct + format_reward * well_formed + language_reward * share of words of
  * the thought in the script - what the soft limit costs (DAPO, eq. 13). */
-struct reward reward_of(const struct questions *q, const struct question *asked, const char *text,
-                        size_t n, int32_t n_tokens, bool stopped);
+int reward_of(const struct questions *q, const struct question *asked, const char *text, size_t n,
+              int32_t n_tokens, bool stopped, struct reward *r, struct mk_error *err);
 
 #endif

@@ -64,9 +64,8 @@ static int judge(struct learner *l, const struct question *asked, struct rollout
 
     if (decode(l, &ro->answer, &ro->text, &n, &l->memory, err))
         return err->code;
-    ro->reward =
-        reward_of(&l->questions, asked, ro->text, n, ro->answer.n, ro->answer.stopped);
-    return 0;
+    return reward_of(&l->questions, asked, ro->text, n, ro->answer.n, ro->answer.stopped,
+                     &ro->reward, err);
 }
 
 int learner_answer(struct learner *l, struct scheduler *s, const struct question *asked, int32_t n,
@@ -106,6 +105,7 @@ static void count_rollout(struct learner *l, struct learner_report *r, const str
     r->n_correct += ro->reward.correct;
     r->n_formed += ro->reward.well_formed;
     r->n_truncated += ro->reward.truncated;
+    r->n_timed_out += ro->reward.timed_out;
     r->reward += ro->reward.total;
     r->score += ro->reward.score;
     r->length += ro->answer.n;

@@ -81,18 +81,6 @@ static void remove_checkpoint(const char *dir, int64_t step)
     folder_remove(path);
 }
 
-int64_t run_folder_before(const struct run_folder *f)
-{
-    char dir[RUN_PATH];
-    struct mk_error err;
-    int64_t step;
-
-    if (run_folder_path(f, dir, "checkpoints", &err))
-        return 0;
-    step = last_checkpoint(dir, f->step);
-    return step > 0 ? step : 0;
-}
-
 void run_folder_prune(const struct run_folder *f, int64_t keep)
 {
     char dir[RUN_PATH];
@@ -250,4 +238,26 @@ int run_folder_explain(const struct run_folder *f, int64_t last_saved, struct mk
         return mk_error_wrap(err, "the last checkpoint is %s/checkpoints/step-%06" PRId64, f->path,
                              last_saved);
     return err->code;
+}
+
+/* The step of the last whole checkpoint before f->step; 0: there is none. */
+static int64_t step_before(const struct run_folder *f)
+{
+    char dir[RUN_PATH];
+    struct mk_error err;
+    int64_t step;
+
+    if (run_folder_path(f, dir, "checkpoints", &err))
+        return 0;
+    step = last_checkpoint(dir, f->step);
+    return step > 0 ? step : 0;
+}
+
+int run_folder_say_earlier(const struct run_folder *f, const char *from, struct mk_error *err)
+{
+    int64_t before = step_before(f);
+
+    if (!before || !strstr(err->text, from))
+        return err->code;
+    return mk_error_wrap(err, "remove %s to go on after step %" PRId64, from, before);
 }

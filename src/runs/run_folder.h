@@ -40,8 +40,9 @@ int run_folder_path(const struct run_folder *f, char out[RUN_PATH], const char *
 /* RUN/checkpoints/step-N */
 int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_t step,
                           struct mk_error *err);
-/* The step of the last whole checkpoint before f->step; 0: there is none. */
-int64_t run_folder_before(const struct run_folder *f);
+/* A damaged checkpoint is not the end of a run: where *err speaks of `from`, the one at f->step,
+ * and an earlier one is there, it says what to do as well. Returns err->code. */
+int run_folder_say_earlier(const struct run_folder *f, const char *from, struct mk_error *err);
 /* Metrics are on the disk: before a checkpoint is written. */
 int run_folder_sync(struct run_folder *f, struct mk_error *err);
 /* Whether something that comes every so many steps comes now; every 0: at the end alone. */

@@ -117,7 +117,8 @@ struct recipe {
         double raise_at, stop_at;
         const char *language;
         int64_t soft_tokens;
-        bool replay_experts, replay_sets;
+        bool replay_experts, replay_sets, allow_code;
+        int64_t code_ms;
         const char *reward_model; /* folder, or "" */
         double reward_model_weight;
         int64_t reward_model_reads, reward_model_last; /* enum reward_reads; in steps */

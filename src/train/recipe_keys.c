@@ -205,6 +205,10 @@ static const struct recipe_key keys[] = {
      "updates take the experts of the rollout (V3)"},
     {"rl", "replay_sets", RECIPE_BOOL, AT(rl.replay_sets), 0, 0, "true", NULL,
      "updates see the tokens that top-k and top-p left (V3.2)"},
+    {"rl", "allow_code", RECIPE_BOOL, AT(rl.allow_code), 0, 0, "false", NULL,
+     "run programs that are answers, in a sandbox"},
+    {"rl", "code_ms", RECIPE_INT, AT(rl.code_ms), 1, 3600000, "5000", NULL,
+     "milliseconds after which a program is wrong"},
 
     {"rollout", "tokens", RECIPE_INT, AT(rollout.tokens), 1, 1 << 24, "96", NULL,
      "of an answer"},

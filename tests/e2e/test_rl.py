@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -141,6 +142,8 @@ def test_no_live_group_is_no_update(minke, recipe, tmp_path):
     steps = metrics_of(tmp_path / "run")
     assert all(s["live"] == 0 and s["updates"] == 0 for s in steps)
     assert all(s["asked"] == 6 for s in steps)  # refilled once, then given up
+    r = ok(minke("rl", recipe, "--set", "rl.soft_tokens=0", "--set", f"out={tmp_path / 'told'}"))
+    assert "step 5: no live group in 5 steps" in r.stderr and "too hard" in r.stderr
 
 
 def test_mistakes_are_named(minke, recipe, tmp_path):
@@ -161,10 +164,66 @@ def test_mistakes_are_named(minke, recipe, tmp_path):
     failed(minke("rl", recipe, "-q"), "eos_token_id")
 
 
-def test_a_bad_line_of_a_question_file_is_named(minke, recipe, tmp_path):
-    (tmp_path / "q.jsonl").write_text('{"question":"1+1","answer":"2"}\n{"question":"2+2"}\n')
+@pytest.mark.parametrize("line", ['{"question":"2+2"}', '{"question":"2+2","answer":', "[]",
+                                  '{"question":7,"answer":"4"}'],
+                         ids=["no-reference", "cut", "no-object", "no-text"])
+def test_a_bad_line_of_a_question_file_is_named(minke, recipe, tmp_path, line):
+    (tmp_path / "q.jsonl").write_text('{"question":"1+1","answer":"2"}\n' + line + '\n{"question":"3+3","answer":"6"}\n')
     recipe.write_text(recipe.read_text().replace("name: digit-sum, weight: 0.5", "name: 'jsonl:q.jsonl'"))
-    failed(minke("rl", recipe, "-q"), "q.jsonl", "2")
+    failed(minke("rl", recipe, "-q"), "q.jsonl: line 2")
+
+
+# The answer of a model that knows nothing stands in a comment, so that it is a program now and then.
+ENDLESS = {"task_id": "e/{i}", "prompt": "def f{i}():\n    return {i}\n# ", "canonical_solution": "    return {i}\\n",
+           "test": "def check(f):\n    while True:\n        pass\n", "entry_point": "f{i}"}
+
+
+def test_a_file_without_a_test_question_is_not_tested(minke, recipe, tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"question":"1+1","answer":"2"}\n')
+    recipe.write_text(recipe.read_text().replace("name: digit-sum, weight: 0.5", "name: 'jsonl:q.jsonl'"))
+    ok(minke("rl", recipe, "-q"))
+    assert list(metrics_of(tmp_path / "run")[2]["test"]["tasks"]) == ["parity"]
+    recipe.write_text(recipe.read_text().replace("- {name: parity, level_max: 2}\n", ""))
+    ok(minke("rl", recipe, "--set", f"out={tmp_path / 'alone'}"))
+    assert not any("test" in step for step in metrics_of(tmp_path / "alone"))
+    (tmp_path / "q.jsonl").write_text("")
+    failed(minke("rl", recipe, "-q", "--set", f"out={tmp_path / 'none'}"), "q.jsonl", "no question")
+
+
+def test_a_program_that_does_not_end_is_wrong_and_the_run_goes_on(minke, recipe, tmp_path):
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({k: v.replace("{i}", str(i)) for k, v in ENDLESS.items()})
+                                              + "\n" for i in range(40)))
+    (tmp_path / "config.json").write_text(json.dumps(DENSE | {"eos_token_id": [1, 60, 70, 80, 90, 100, 110, 120]}))
+    recipe.write_text(recipe.read_text().replace("- {name: digit-sum, weight: 0.5}\n", "")
+                      .replace("name: parity, level_max: 2", "name: 'humaneval:p.jsonl'"))
+    failed(minke("rl", recipe, "-q"), "rl.allow_code")
+    options = ("rl.steps=2", "eval.every=0", "eval.sequences=1", "rollout.tokens=40", "rl.soft_tokens=40", "rl.samples=6",
+               "rl.refill=1", "rl.allow_code=true", "rl.code_ms=300")
+    r = minke("rl", recipe, *(x for o in options for x in ("--set", o)))
+    if "sandbox" in r.stderr or "namespaces" in r.stderr:
+        pytest.skip(r.stderr.splitlines()[-1])
+    ok(r)
+    assert "did not end within rl.code_ms = 300" in r.stderr
+    steps = metrics_of(tmp_path / "run")
+    assert len(steps) == 2 and sum(s["timed_out"] for s in steps) > 0 and all(s["pass"] == 0 for s in steps)
+
+
+def test_weights_that_blow_up_end_the_run_with_its_last_checkpoint(minke, recipe):
+    r = minke("rl", recipe, "-q", "--set", "optimizer.lr=10", "--set", "optimizer.weight_decay=1",
+              "--set", "rl.steps=200", "--set", "rl.filter=false")
+    failed(r, "step ", "not a number", "last checkpoint is", "lower the learning rate")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "rl.json",
+                                  "reference.safetensors"])
+def test_a_damaged_checkpoint_names_the_one_before(minke, recipe, tmp_path, name):
+    ok(minke("rl", recipe, "-q", "--set", "rl.kl=0.1"))
+    whole, last = files_of(tmp_path / "run"), tmp_path / "run/checkpoints/step-000006"
+    (last / name).write_bytes((last / name).read_bytes()[:-20])
+    failed(minke("rl", recipe, "-q", "--resume", "--set", "rl.kl=0.1"), f"remove {last} to go on after step 4", name)
+    shutil.rmtree(last)
+    ok(minke("rl", recipe, "-q", "--resume", "--set", "rl.kl=0.1"))
+    assert files_of(tmp_path / "run") == whole
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
