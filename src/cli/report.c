@@ -38,15 +38,27 @@ static void print_rl_table(const struct history *runs, int n)
     }
 }
 
+/* Of pairs: what validation says of them. */
 static void print_table(const struct history *runs, int n)
 {
-    printf("%9s  %12s  %9s  %9s  %10s  run\n", "steps", "tokens", "loss", "valid", "minutes");
+    bool pairs = false;
+
+    for (int i = 0; i < n; i++)
+        pairs |= history_of_pairs(&runs[i]);
+    printf("%9s  %12s  %9s  %9s  ", "steps", "tokens", "loss", "valid");
+    if (pairs)
+        printf("%9s  %9s  ", "margin", "right");
+    printf("%10s  run\n", "minutes");
     for (int i = 0; i < n; i++) {
         const struct history *h = &runs[i];
 
         printf("%9lld  %12.0f", (long long)h->step, h->tokens);
         print_number(history_last(&h->series[HISTORY_LOSS]));
         print_number(history_last(&h->series[HISTORY_VALID]));
+        if (pairs) {
+            print_number(history_last(&h->series[HISTORY_VALID_MARGIN]));
+            print_number(history_last(&h->series[HISTORY_VALID_RIGHT]));
+        }
         printf("  %10.1f  ", h->seconds / 60);
         safe_text_print(stdout, h->name);
         putchar('\n');

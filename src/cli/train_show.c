@@ -24,6 +24,19 @@ static void format_bar(char bar[PROGRESS_COLUMNS + 1], double share, size_t n_re
     snprintf(bar + n, (size_t)(PROGRESS_COLUMNS + 1 - n), "%s", width < 6 ? "" : "] ");
 }
 
+/* What there is beside the loss: of pairs how they are ordered, else validation. */
+static void format_more(char more[64], const struct train_run *run, const struct step_report *r)
+{
+    double n = (double)r->dpo.n_pairs;
+
+    more[0] = '\0';
+    if (n > 0)
+        snprintf(more, 64, "  margin %.3f  right %.0f %%", r->dpo.margin / n,
+                 100 * (double)r->dpo.n_right / n);
+    else if (run->valid.loss > 0)
+        snprintf(more, 64, "  valid %.3f", run->valid.loss);
+}
+
 static void format_line(char line[PROGRESS_COLUMNS + 1], const struct train_run *run,
                         const struct step_report *r)
 {
@@ -31,16 +44,17 @@ static void format_line(char line[PROGRESS_COLUMNS + 1], const struct train_run 
     double done = (double)(r->tokens - run->begun_tokens);
     double left = done > 0 ? fmax(0, total - (double)r->tokens) / done * seconds : 0;
     double speed = done * 1000 / fmax(run->trained_ms, 1e-3);
-    char time[32], valid[32] = "", step[32], bar[PROGRESS_COLUMNS + 1] = "", body[256];
+    char time[32], more[64], util[32] = "", step[32], bar[PROGRESS_COLUMNS + 1] = "", body[256];
 
     progress_time(time, left > 0 ? left : seconds);
-    if (run->valid.loss > 0)
-        snprintf(valid, sizeof valid, "  valid %.3f", run->valid.loss);
+    format_more(more, run, r);
+    if (r->dpo.n_pairs == 0) /* else the line is long enough */
+        snprintf(util, sizeof util, "  util %.0f %%",
+                 100 * speed * run->token_ops / run->peak_ops);
     snprintf(step, sizeof step, "  step %" PRId64, r->step);
-    snprintf(body, sizeof body, "%3.0f %%%s  loss %.3f%s  %.0f tok/s  util %.0f %%  %s %s",
-             fmin(100, 100 * (double)r->tokens / total), run->terminal ? "" : step, r->loss, valid,
-             speed,
-             100 * speed * run->token_ops / run->peak_ops, left > 0 ? "ETA" : "took", time);
+    snprintf(body, sizeof body, "%3.0f %%%s  loss %.3f%s  %.0f tok/s%s  %s %s",
+             fmin(100, 100 * (double)r->tokens / total), run->terminal ? "" : step, r->loss, more,
+             speed, util, left > 0 ? "ETA" : "took", time);
     if (run->terminal)
         format_bar(bar, (double)r->tokens / total, strlen(body));
     snprintf(line, PROGRESS_COLUMNS + 1, "%s%s", bar, body);
@@ -86,6 +100,10 @@ void train_finish(const struct train_run *run)
         safe_text_print(stderr, m->sources[i].name);
         fputc('\n', stderr);
     }
+    if (run->valid.dpo.n_pairs)
+        fprintf(stderr, "validation pairs  margin %.3f, %.1f %% in the right order\n",
+                run->valid.dpo.margin / (double)run->valid.dpo.n_pairs,
+                100 * (double)run->valid.dpo.n_right / (double)run->valid.dpo.n_pairs);
     fprintf(stderr, "memory  %.0f MB at most, %.0f MB was told\n", (double)memory_peak() * 1e-6,
             ceil((double)run->need * 1e-6));
 }

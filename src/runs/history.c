@@ -19,7 +19,8 @@ static const char *const names[HISTORY_N] = {
     "loss",       "valid_loss",   "mtp_loss",    "balance_loss", "lr",      "norm",
     "reward",     "pass",         "length",      "truncated",    "formed",  "entropy",
     "kl",         "mismatch",     "mean_mismatch", "clipped",    "test_pass", "test_length",
-    "live",       "tokens_per_s", "utilisation", "ms"};
+    "live",       "margin",       "accuracy",    "chosen",       "rejected", "valid_margin",
+    "valid_accuracy", "tokens_per_s", "utilisation", "ms"};
 
 /* ---- Curves ---------------------------------------------------------------------------------- */
 
@@ -257,6 +258,29 @@ static int read_rl(struct history *h, const json_t *o, struct mk_error *err)
     return read_tasks(h, json_object_get(o, "tasks"), err);
 }
 
+/* Where learning from pairs says it: by the kind of learning. */
+static const json_t *pairs_of(const json_t *o, const char *dpo, const char *reward)
+{
+    const json_t *pairs = json_object_get(o, dpo);
+
+    return pairs ? pairs : json_object_get(o, reward);
+}
+
+static int read_pairs(struct history *h, const json_t *o, struct mk_error *err)
+{
+    const json_t *step = pairs_of(o, "dpo", "reward");
+    const json_t *valid = pairs_of(o, "valid_dpo", "valid_reward");
+
+    for (int i = HISTORY_MARGIN; i <= HISTORY_REJECTED; i++)
+        if (add_number(&h->series[i], h, json_object_get(step, names[i]), err))
+            return err->code;
+    return add_number(&h->series[HISTORY_VALID_MARGIN], h, json_object_get(valid, "margin"), err) ||
+                   add_number(&h->series[HISTORY_VALID_RIGHT], h,
+                              json_object_get(valid, "accuracy"), err)
+               ? err->code
+               : 0;
+}
+
 static int read_step(struct history *h, const json_t *o, struct mk_error *err)
 {
     const json_t *step = json_object_get(o, "step"), *one;
@@ -274,6 +298,8 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
             return err->code;
     if (h->rl)
         return read_rl(h, o, err);
+    if (read_pairs(h, o, err))
+        return err->code;
     json_array_foreach(json_object_get(o, "experts"), i, one)
         if (read_layer(h, one, err))
             return err->code;
@@ -432,6 +458,11 @@ void history_release(struct history *h)
 double history_last(const struct history_series *s)
 {
     return s->n ? s->points[s->n - 1].y : NAN;
+}
+
+bool history_of_pairs(const struct history *h)
+{
+    return h->series[HISTORY_MARGIN].n > 0;
 }
 
 enum history_kind history_kind_named(const char *name)

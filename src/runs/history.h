@@ -26,6 +26,10 @@ enum history_kind {
     HISTORY_ENTROPY, HISTORY_KL, HISTORY_MISMATCH, HISTORY_MEAN_MISMATCH, HISTORY_CLIPPED,
     HISTORY_TEST, HISTORY_TEST_LENGTH, /* greedy answers to test questions */
     HISTORY_LIVE,                      /* share of the groups that were asked */
+    /* Of pairs alone (direct preference optimisation, reward models), means over a step's pairs or,
+     * VALID, over those of the validation share: */
+    HISTORY_MARGIN, HISTORY_RIGHT, HISTORY_CHOSEN, HISTORY_REJECTED, HISTORY_VALID_MARGIN,
+    HISTORY_VALID_RIGHT,
     /* Of timing.jsonl: */
     HISTORY_SPEED, /* tokens a second; of minke rl those of answers */
     HISTORY_UTILISATION, /* of the machine's arithmetic */
@@ -68,6 +72,7 @@ int history_read(struct history *h, const char *folder, struct mk_error *err);
 void history_release(struct history *h);
 /* The last value, or NAN. */
 double history_last(const struct history_series *s);
+bool history_of_pairs(const struct history *h);
 /* The series that metrics.jsonl calls so, or HISTORY_N; and its name. */
 enum history_kind history_kind_named(const char *name);
 const char *history_kind_name(enum history_kind kind);

@@ -83,7 +83,7 @@ static double lowest(const struct history_series *s)
     return y;
 }
 
-static void put_row(struct page *p, const struct history *h)
+static void put_row(struct page *p, const struct history *h, bool pairs)
 {
     char tokens[16], speed[16];
 
@@ -95,6 +95,10 @@ static void put_row(struct page *p, const struct history *h)
     report_cell(p, history_last(&h->series[HISTORY_LOSS]), 4);
     report_cell(p, history_last(&h->series[HISTORY_VALID]), 4);
     report_cell(p, lowest(&h->series[HISTORY_VALID]), 4);
+    if (pairs) {
+        report_cell(p, history_last(&h->series[HISTORY_VALID_MARGIN]), 3);
+        report_cell(p, history_last(&h->series[HISTORY_VALID_RIGHT]), 3);
+    }
     page_put(p, "<td>%s</td>", speed);
     report_time_cell(p, h);
     page_put(p, "<td>%lld</td></tr>\n", (long long)h->n_skipped);
@@ -102,11 +106,16 @@ static void put_row(struct page *p, const struct history *h)
 
 static void put_table(struct page *p, const struct history *runs, size_t n)
 {
-    page_put(p, "<div class=\"scroll\"><table><tr><th>run</th><th>steps</th><th>tokens</th>"
-                "<th>loss</th><th>valid</th><th>best valid</th><th>tokens/s</th><th>min:s</th>"
-                "<th>skipped</th></tr>\n");
+    bool pairs = false; /* a run has learned from some: what validation says of them */
+
     for (size_t i = 0; i < n; i++)
-        put_row(p, &runs[i]);
+        pairs |= history_of_pairs(&runs[i]);
+    page_put(p, "<div class=\"scroll\"><table><tr><th>run</th><th>steps</th><th>tokens</th>"
+                "<th>loss</th><th>valid</th><th>best valid</th>%s<th>tokens/s</th><th>min:s</th>"
+                "<th>skipped</th></tr>\n",
+             pairs ? "<th>margin</th><th>right pairs</th>" : "");
+    for (size_t i = 0; i < n; i++)
+        put_row(p, &runs[i], pairs);
     page_put(p, "</table></div>\n");
 }
 
@@ -164,8 +173,9 @@ static void put_dropped(struct page *p, const struct history *h, struct page_lin
                                lines);
 }
 
-static const enum history_kind kinds[] = {HISTORY_LR, HISTORY_NORM, HISTORY_SPEED,
-                                          HISTORY_UTILISATION, HISTORY_BALANCE};
+static const enum history_kind kinds[] = {
+    HISTORY_RIGHT, HISTORY_MARGIN,      HISTORY_CHOSEN, HISTORY_LR, HISTORY_NORM,
+    HISTORY_SPEED, HISTORY_UTILISATION, HISTORY_BALANCE};
 
 static void put_figures(struct page *p, const struct history *runs, size_t n,
                         struct page_line *lines)

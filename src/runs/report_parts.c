@@ -24,6 +24,12 @@ static const char *const titles[HISTORY_N] = {
     [HISTORY_TEST] = "Right answers to test questions, share",
     [HISTORY_TEST_LENGTH] = "Length of an answer to a test question, tokens",
     [HISTORY_LIVE] = "Live groups, share of those asked",
+    [HISTORY_MARGIN] = "Margin of chosen over rejected answers",
+    [HISTORY_RIGHT] = "Pairs in the right order, share",
+    [HISTORY_CHOSEN] = "Chosen answers: log-probability or score",
+    [HISTORY_REJECTED] = "Rejected answers: log-probability or score",
+    [HISTORY_VALID_MARGIN] = "Margin of validation pairs",
+    [HISTORY_VALID_RIGHT] = "Validation pairs in the right order, share",
     [HISTORY_SPEED] = "Tokens a second",
     [HISTORY_UTILISATION] = "Utilisation, share of the measured peak",
     [HISTORY_MS] = "Milliseconds a step",
@@ -47,6 +53,12 @@ static const struct company companies[] = {
      {{HISTORY_FORMED, "well formed"}}, 1},
     {HISTORY_MISMATCH, "Sampler against trainer, |log pi - log mu|", "largest",
      {{HISTORY_MEAN_MISMATCH, "mean"}}, 1},
+    {HISTORY_MARGIN, "Margin of chosen over rejected answers", "training",
+     {{HISTORY_VALID_MARGIN, "validation"}}, 1},
+    {HISTORY_RIGHT, "Pairs in the right order, share", "training",
+     {{HISTORY_VALID_RIGHT, "validation"}}, 1},
+    {HISTORY_CHOSEN, "Answers: log-probability or score", "chosen",
+     {{HISTORY_REJECTED, "rejected"}}, 1},
 };
 
 static const struct company *company_of(const struct history *runs, size_t n,
@@ -64,6 +76,8 @@ const char *report_title(const struct history *runs, size_t n, enum history_kind
 
     if (runs[0].rl && kind == HISTORY_LOSS)
         return "Loss of the objective";
+    if (history_of_pairs(&runs[0]) && (kind == HISTORY_LOSS || kind == HISTORY_VALID))
+        return kind == HISTORY_LOSS ? "Loss of a pair" : "Validation loss of a pair";
     return c ? c->title : titles[kind];
 }
 

@@ -64,6 +64,16 @@ def test_it_learns_what_is_preferred(minke, recipe, tmp_path):
     assert last["dpo"]["accuracy"] == 1 and last["dpo"]["margin"] > 2
     assert last["valid_dpo"]["accuracy"] == 1 and last["valid_loss"] < first["loss"]
     assert last["dpo"]["chosen"] > last["dpo"]["rejected"]
+    shown = re.findall(r"loss [\d.]+  margin ([\d.-]+)  right (\d+) %", r.stderr)
+    assert shown[0] == ("0.000", "0") and float(shown[-1][0]) > 2 and shown[-1][1] == "100"
+    assert re.search(r"validation pairs  margin [\d.]+, 100.0 % in the right order", r.stderr)
+    page = (tmp_path / "run/report.html").read_text()
+    for title in ("Loss of a pair", "Margin of chosen over rejected answers", "Pairs in the right order, share",
+                  "Answers: log-probability or score"):
+        assert title in page
+    assert all("validation<" in figure for figure in re.findall("<figure>.*?Margin of.*?</figure>", page, re.S))
+    table = ok(minke("report", tmp_path / "run")).stdout.splitlines()
+    assert dict(zip(table[0].split(), table[1].split()))["right"] == "1.0000"
     for q in QUESTIONS[:4]:
         got = answer(minke, r.stdout.strip(), q)
         assert got["text"].strip() == "No." and got["finish_reason"] == "stop"

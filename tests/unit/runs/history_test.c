@@ -120,6 +120,58 @@ static void curves_are_what_was_written_and_half_a_last_line_is_nothing(void **s
     history_release(&h);
 }
 
+static char *text_of(const struct run *r, const char *name, size_t *n)
+{
+    struct map_file m;
+    struct mk_error err;
+    char path[128], *text;
+
+    if (map_file_open(&m, in(r, name, path), &err))
+        fail_msg("%s", err.text);
+    text = calloc(1, m.bytes + 1);
+    assert_non_null(text);
+    memcpy(text, m.data, m.bytes);
+    *n = m.bytes;
+    map_file_close(&m);
+    return text;
+}
+
+/* Both kinds of learning from pairs say the same under their own name. */
+static void pairs_have_curves_of_their_own(void **state)
+{
+    static const char *const names[] = {"dpo", "reward"};
+    struct run *r = *state;
+    struct mk_error err;
+    struct history h;
+    char text[600], *page;
+    size_t n;
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text,
+                 "{\"step\":1,\"tokens\":100,\"loss\":0.7,\"%s\":{\"margin\":0,\"accuracy\":0.25,"
+                 "\"chosen\":-3,\"rejected\":-4}}\n"
+                 "{\"step\":3,\"tokens\":300,\"loss\":0.5,\"%s\":{\"margin\":1.5,\"accuracy\":1,"
+                 "\"chosen\":-2,\"rejected\":-5},\"valid_%s\":{\"margin\":1.25,"
+                 "\"accuracy\":0.75}}\n", names[i], names[i], names[i]);
+        put(r, "metrics.jsonl", text);
+        h = read_run(r);
+        assert_true(history_of_pairs(&h) && !h.rl);
+        assert_int_equal(h.series[HISTORY_MARGIN].n, 2);
+        assert_true(history_last(&h.series[HISTORY_RIGHT]) == 1);
+        assert_true(h.series[HISTORY_CHOSEN].points[0].y == -3);
+        assert_true(history_last(&h.series[HISTORY_REJECTED]) == -5);
+        assert_int_equal(h.series[HISTORY_VALID_MARGIN].n, 1);
+        assert_true(history_last(&h.series[HISTORY_VALID_RIGHT]) == 0.75);
+        history_release(&h);
+        assert_int_equal(report_refresh(r->dir, &err), 0);
+        page = text_of(r, "report.html", &n);
+        assert_non_null(strstr(page, "<td>1.250</td><td>0.750</td>"));
+        assert_non_null(strstr(page, "Loss of a pair"));
+        assert_non_null(strstr(page, "Margin of chosen over rejected answers"));
+        free(page);
+    }
+}
+
 static void damaged_lines_are_refused_by_number(void **state)
 {
     static const char *const bad[] = {
@@ -154,22 +206,6 @@ static void strange_values_do_no_harm(void **state)
     put(r, "metrics.jsonl", "");
     if (report_refresh(r->dir, &err))
         fail_msg("%s", err.text);
-}
-
-static char *text_of(const struct run *r, const char *name, size_t *n)
-{
-    struct map_file m;
-    struct mk_error err;
-    char path[128], *text;
-
-    if (map_file_open(&m, in(r, name, path), &err))
-        fail_msg("%s", err.text);
-    text = calloc(1, m.bytes + 1);
-    assert_non_null(text);
-    memcpy(text, m.data, m.bytes);
-    *n = m.bytes;
-    map_file_close(&m);
-    return text;
 }
 
 static void the_page_has_every_curve_and_no_markup_of_the_run(void **state)
@@ -248,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             curves_are_what_was_written_and_half_a_last_line_is_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(pairs_have_curves_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_lines_are_refused_by_number, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_values_do_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(the_page_has_every_curve_and_no_markup_of_the_run, setup,
