@@ -1,8 +1,12 @@
-/* folder.c: walks a folder from its leaves up. */
+/* folder.c: makes folders from their root down, walks them from their leaves up. */
 #include "base/folder.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #define OPEN_FOLDERS 8 /* at a time; deeper ones are opened again */
 
@@ -17,4 +21,22 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 void folder_remove(const char *path)
 {
     nftw(path, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+}
+
+int folder_make(const char *path, struct mk_error *err)
+{
+    char *part = strdup(path);
+    size_t n = strlen(path);
+    int rc = part ? 0 : mk_error_memory(err, n + 1);
+
+    for (size_t i = 1; !rc && i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0777) && errno != EEXIST)
+            rc = mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
+        part[i] = path[i];
+    }
+    free(part);
+    return rc;
 }

@@ -2,6 +2,10 @@
 #ifndef MK_BASE_FOLDER_H
 #define MK_BASE_FOLDER_H
 
+#include "base/error.h"
+
+/* Makes a folder and those above it; one that is there is left as it is. */
+int folder_make(const char *path, struct mk_error *err);
 /* Removes a folder, its files and folders; links are removed, not followed. Files whose names begin
  * with a dot are not ours and stay, and what holds them. Nothing happens when there is none. */
 void folder_remove(const char *path);

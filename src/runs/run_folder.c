@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/folder.h"
@@ -30,21 +29,6 @@ int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_
 
     snprintf(name, sizeof name, "checkpoints/step-%06" PRId64, step);
     return run_folder_path(f, out, name, err);
-}
-
-static int make_folders(const char *path, struct mk_error *err)
-{
-    char part[RUN_PATH];
-
-    for (size_t i = 1; i <= strlen(path) && i < sizeof part; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, 0777) && errno != EEXIST)
-            return mk_error_set(err, MK_EIO, "%s: cannot be made: %s", part, strerror(errno));
-    }
-    return 0;
 }
 
 static int64_t step_of(const char *name)
@@ -196,7 +180,7 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
                             "%s: there is a run already: --resume goes on with it, --set out=DIR "
                             "begins another",
                             f->path);
-    if (make_folders(checkpoints, err) || make_folders(samples, err) || lock(f, command, err))
+    if (folder_make(checkpoints, err) || folder_make(samples, err) || lock(f, command, err))
         return err->code;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         remove_unfinished(f, parts[i]);
