@@ -330,7 +330,8 @@ static int advance(struct scheduler *s, struct slot *slot, const float *logits,
         slot->in_thought = false;
     slot->ids[slot->n++] = id;
     s->answers[slot->answer].stopped = is_stop(s, id);
-    if (!s->answers[slot->answer].stopped && slot->n < s->o.max_tokens)
+    if (!s->answers[slot->answer].stopped && slot->n < s->o.max_tokens &&
+        !(s->o.ended && s->o.ended(s->o.ended_user, slot->ids, slot->n)))
         return 0;
     slot->busy = false;
     return copy_out(s, slot, err);

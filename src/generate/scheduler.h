@@ -47,6 +47,10 @@ struct schedule_options {
      * with think_begin, or with the answer when the prompt's last id is that. */
     int32_t think_budget, think_begin, think_end;
     bool keep_sets, keep_experts;
+    /* Asked behind each token of an answer, ids [n] so far: true ends it there (stopped stays
+     * false). Must follow from the ids alone. May be NULL. */
+    bool (*ended)(void *user, const int32_t *ids, int32_t n);
+    void *ended_user;
 };
 
 /* Bits as 32-bit words for a set of token ids. */

@@ -231,10 +231,14 @@ void task_item_release(struct task_item *item)
 /* ---- Checking ------------------------------------------------------------------------------- */
 
 /* Mathematics and letters of choices: the same in meaning, not in spelling. */
-static bool says_the_same(const char *reference, struct scan given)
+static bool says_the_same(const char *reference, struct scan given, struct text_span *found)
 {
-    return verify_math(reference, strlen(reference), given.at, (size_t)(given.end - given.at),
-                       NULL);
+    struct math_verdict v;
+    bool same = verify_math(reference, strlen(reference), given.at,
+                            (size_t)(given.end - given.at), &v);
+
+    *found = v.answer;
+    return same;
 }
 
 void task_check(const struct task *t, const struct task_item *item, const char *response, size_t n,
@@ -247,11 +251,12 @@ void task_check(const struct task *t, const struct task_item *item, const char *
     if (!k) {
         v->has_answer = !scan_ended(&r.open);
         v->correct = v->has_answer && item->answer && !item->tests &&
-                     says_the_same(item->answer, r.open);
+                     says_the_same(item->answer, r.open, &v->found);
         return;
     }
     if (!r.has_answer)
         return;
+    v->found = (struct text_span){r.answer.at, (size_t)(r.answer.end - r.answer.at)};
     if (k->accepts)
         v->correct = k->accepts(k, item->question, item->answer, r.answer);
     else

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "verify/text_span.h"
 
 /* TASK_ALL: either of the two; what an evaluation of a whole file asks for. */
 enum task_split { TASK_TRAIN, TASK_TEST, TASK_ALL };
@@ -68,6 +69,7 @@ struct task_verdict {
     bool well_formed; /* tags once and in order, [<think>..</think>]<answer>..</answer>, no more */
     bool has_answer;  /* there is something between answer tags; of a file's question, that or
                          anything after the thought */
+    struct text_span found; /* what was compared with the reference, in the response */
 };
 
 /* response: the model's text after the question, tags as text. Never fails, on any bytes. */

@@ -230,6 +230,39 @@ static void a_long_thought_is_ended(void **state)
     close_fixture(&f);
 }
 
+static bool has_ended(void *user, const int32_t *ids, int32_t n)
+{
+    const int32_t *limit = user;
+
+    return n > *limit && ids[n - 1] % 2 == 0;
+}
+
+static void its_caller_may_end_an_answer(void **state)
+{
+    struct fixture f;
+    struct schedule_options o = options(6);
+    int32_t limit = 3;
+    bool early = false;
+
+    (void)state;
+    open_fixture(&f, "v3");
+    o.n_stop_ids = 0;
+    o.ended = has_ended;
+    o.ended_user = &limit;
+    run(&f, &o);
+    for (int i = 0; i < N_GROUPS * N_SAMPLES; i++) {
+        const struct schedule_answer *a = &f.answers[i];
+
+        assert_false(a->stopped);
+        for (int32_t n = 1; n < a->n; n++)
+            assert_false(has_ended(&limit, a->ids, n)); /* at the first moment */
+        assert_true(a->n == MAX_TOKENS || has_ended(&limit, a->ids, a->n));
+        early |= a->n < MAX_TOKENS;
+    }
+    assert_true(early);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +270,7 @@ int main(void)
         cmocka_unit_test(logprobs_and_experts_are_those_of_one_pass),
         cmocka_unit_test(sets_hold_what_the_filters_left),
         cmocka_unit_test(a_long_thought_is_ended),
+        cmocka_unit_test(its_caller_may_end_an_answer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

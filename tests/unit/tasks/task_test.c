@@ -301,6 +301,8 @@ static void form_is_judged_apart_from_the_answer(void **state)
             v.has_answer != cases[i].has)
             fail_msg("%s: correct %d, well formed %d, has answer %d", cases[i].response, v.correct,
                      v.well_formed, v.has_answer);
+        if (v.correct && (v.found.n != 1 || *v.found.at != '1'))
+            fail_msg("%s: another answer was found", cases[i].response);
     }
     task_close(t);
 }
