@@ -91,6 +91,7 @@ int cmd_sample(int argc, char **argv);
 int cmd_tasks(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_rl(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
 #endif

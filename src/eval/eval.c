@@ -1,0 +1,135 @@
+/* eval.c: one suite after the other. */
+#include "eval/eval.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/folder.h"
+#include "eval/results.h"
+
+struct eval_options eval_options_default(void)
+{
+    return (struct eval_options){.n_samples = 1, .top_p = 1, .max_tokens = 512, .n_slots = 16};
+}
+
+void eval_preset_deepseek(struct eval_options *o)
+{
+    o->n_samples = 0;
+    o->temperature = 0.6f;
+    o->top_p = 0.95f;
+    o->max_tokens = 32768;
+    o->choices = EVAL_WRITTEN;
+}
+
+void eval_result_release(struct eval_result *r)
+{
+    free(r->suite);
+    r->suite = NULL;
+}
+
+static int check(const struct eval_options *o, struct mk_error *err)
+{
+    if (o->n_samples < 0 || o->max_tokens < 1 || o->n_slots < 1 || o->n_shots < 0 || o->limit < 0)
+        return mk_error_set(err, MK_EINVAL, "%d samples of %d tokens, %d at a time, %d shots: "
+                            "none may be negative, tokens and slots at least 1", o->n_samples,
+                            o->max_tokens, o->n_slots, o->n_shots);
+    if (o->n_samples > 1 && o->temperature == 0)
+        return mk_error_set(err, MK_EINVAL, "%d samples at temperature 0 would all be the same: "
+                            "say a --temperature", o->n_samples);
+    if (o->k > 1 && o->n_samples && o->k > o->n_samples)
+        return mk_error_set(err, MK_EINVAL, "pass@%d needs at least %d samples", o->k, o->k);
+    return 0;
+}
+
+/* What would end a suite late is said at once: a file that is missing or damaged, programs that
+ * nobody allowed. */
+static int check_suite(const struct suite *s, const struct eval_options *o, struct mk_error *err)
+{
+    struct task *t;
+    int rc;
+
+    if (s->kind->way == SUITE_TEXT)
+        return access(s->task, R_OK) ? mk_error_set(err, MK_ENOTFOUND, "%s: %s", s->task,
+                                                    strerror(errno)) : 0;
+    rc = task_open(&t, s->task, err);
+    if (rc)
+        return rc;
+    if (task_is_code(t) && !o->allow_code)
+        rc = mk_error_set(err, MK_EINVAL, "suite %s runs programs that a model wrote: say "
+                          "--allow-code", s->name);
+    task_close(t);
+    return rc;
+}
+
+static int take_means(const struct job *j, struct eval_result *r)
+{
+    for (int32_t i = 0; i < j->table.n; i++) {
+        struct eval_score *s = &r->scores[r->n_scores++];
+
+        memcpy(s->name, j->table.series[i].name, sizeof s->name);
+        s->estimate = score_mean(j->table.series[i].values, j->table.series[i].n);
+    }
+    return 0;
+}
+
+static int take_result(const struct job *j, struct eval_result *r, struct mk_error *err)
+{
+    *r = (struct eval_result){.suite = strdup(j->suite->name), .n_asked = j->n,
+                              .n_all = j->n_all};
+    if (!r->suite)
+        return mk_error_memory(err, strlen(j->suite->name) + 1);
+    job_describe(j, r->config, sizeof r->config);
+    return j->way == SUITE_TEXT ? texts_score(j, r, err) : take_means(j, r);
+}
+
+static int run_suite(struct mk_model *m, const struct suite *s, const struct eval_options *o,
+                     const json_t *config, struct eval_result *r, json_t *root,
+                     struct mk_error *err)
+{
+    struct job j;
+    int rc = job_open(&j, m, s, o, err);
+
+    if (rc)
+        return rc;
+    rc = results_begin(o->out, config, err);
+    if (!rc)
+        rc = j.way == SUITE_TEXT      ? texts_run(&j, err)
+             : j.way == SUITE_CHOICES ? choices_run(&j, err)
+                                      : answers_run(&j, err);
+    if (!rc)
+        rc = take_result(&j, r, err);
+    if (!rc)
+        rc = results_add(root, &j, r, err);
+    if (!rc)
+        rc = results_write(root, o->out, err);
+    job_close(&j);
+    return rc;
+}
+
+int eval_run(struct mk_model *m, const struct suites *suites, const struct eval_options *o,
+             struct eval_result *results, int32_t *n_results, struct mk_error *err)
+{
+    json_t *config, *root;
+    int rc;
+
+    *n_results = 0;
+    if (check(o, err))
+        return err->code;
+    for (int32_t i = 0; i < suites->n; i++)
+        if (check_suite(&suites->items[i], o, err))
+            return err->code;
+    if (folder_make(o->out, err))
+        return err->code;
+    config = results_config(m, suites, o);
+    root = config ? results_create(o, config) : NULL;
+    rc = root ? results_check(o->out, config, err) : mk_error_memory(err, 4096);
+    for (int32_t i = 0; !rc && i < suites->n; i++) {
+        rc = run_suite(m, &suites->items[i], o, config, &results[i], root, err);
+        *n_results += results[i].suite != NULL;
+    }
+    json_decref(root);
+    json_decref(config);
+    return rc;
+}
