@@ -82,6 +82,7 @@ static int loop(struct rl_run *run, struct mk_error *err)
         code = one_step(run, &last, err);
     if (code && code != MK_ECANCELLED)
         return run_folder_explain(&run->folder, run->last_saved, err);
+    memory_told_after(&run->memory);
     if (last)
         return rl_answer_after(run, err);
     if (save(run, err))
@@ -107,6 +108,7 @@ static int open_learner(struct rl_run *run, const char *from, struct mk_error *e
     o.mtp_weight = o.mtp_late_weight = 0;
     freeze_mtp(&run->data.params);
     if (train_set_devices(&o, &run->data.params.arch, err) ||
+        memory_told_check(&run->memory, &run->data.params, &o, err) ||
         params_take_gradients(&run->data.params, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
         (from && checkpoint_read_state(from, &run->trainer, NULL, err)) ||
@@ -115,6 +117,28 @@ static int open_learner(struct rl_run *run, const char *from, struct mk_error *e
                      err))
         return err->code;
     return from ? learner_restore(&run->learner, from, err) : 0;
+}
+
+/* Points of curves, which grow by doubling, and the lines of metrics.jsonl that they come from. */
+static uint64_t report_bytes(const struct recipe *r)
+{
+    return (uint64_t)r->rl.steps * (uint64_t)(1500 + 400 * r->n_tasks) + ((uint64_t)4 << 20);
+}
+
+static int tell_memory(struct rl_run *run, struct mk_error *err)
+{
+    const struct recipe *r = run->recipe;
+    const struct learner *l = &run->learner;
+    bool forward = !l->exact || l->has_reference || r->rl.epochs * r->rl.batches > 1;
+    int64_t n_answers = learner_most_answers(r);
+    int32_t n_prompt;
+    struct need n;
+
+    if (questions_longest(&l->questions, &n_prompt, err) ||
+        need_measure(&n, &run->trainer, n_prompt + (int32_t)r->rollout.tokens, n_answers,
+                     forward ? n_answers : 0, learner_room(l, n_prompt) + report_bytes(r), err))
+        return err->code;
+    return memory_told_tell(&run->memory, &n, &run->trainer, err);
 }
 
 /* path: of the checkpoint that the run goes on from. */
@@ -129,7 +153,7 @@ static int open_run(struct rl_run *run, char path[RUN_PATH], struct mk_error *er
         return err->code;
     from = run->folder.step > 0 ? path : NULL;
     if (prepare(&run->data, run->recipe, run->base, run->folder.path, from, run->compute.ex, err) ||
-        open_learner(run, from, err))
+        open_learner(run, from, err) || tell_memory(run, err))
         return err->code;
     run->last_saved = run->folder.step;
     run->pass = calloc(n, sizeof *run->pass);
@@ -145,6 +169,10 @@ int rl_run(struct rl_run *run, struct mk_error *err)
     int code;
 
     run->folder.lock = -1;
+    run->memory = (struct memory_told){
+        .lower = "train.memory_mb, train.pass_tokens, rl.questions, rl.samples or rollout.slots",
+        .rest = "answers and the rest",
+        .quiet = run->quiet};
     code = open_run(run, from, err);
     if (code && run->folder.step > 0)
         run_folder_say_earlier(&run->folder, from, err);

@@ -3,6 +3,7 @@
 #define MK_CLI_RL_RUN_H
 
 #include "cli/cli.h"
+#include "cli/memory_told.h"
 #include "rl/learner.h"
 #include "runs/run_folder.h"
 #include "train/prepare.h"
@@ -18,6 +19,7 @@ struct rl_run {
     struct prepared data;
     struct trainer trainer;
     struct learner learner;
+    struct memory_told memory;
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     struct learner_test test;
     bool tested, told_timeout;

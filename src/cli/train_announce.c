@@ -4,39 +4,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "base/memory.h"
-#include "cli/progress.h"
 #include "cli/train_run.h"
-#include "train/need.h"
 #include "train/speed.h"
 
 /* ---- Memory --------------------------------------------------------------------------------- */
-
-/* more: bytes beside what the process has already. */
-static int check_room(const struct need *n, uint64_t more, struct mk_error *err)
-{
-    uint64_t available = memory_available();
-    char need[16], left[16];
-
-    if (!available || more <= available)
-        return 0;
-    progress_bytes(need, need_total(n));
-    progress_bytes(left, available);
-    return mk_error_set(err, MK_EMEMORY,
-                        "the run needs about %s of memory and %s are free: lower train.memory_mb, "
-                        "train.pass_tokens or train.batch, or take a smaller model",
-                        need, left);
-}
-
-int train_check_memory(struct train_run *run, const struct trainer_options *o,
-                       struct mk_error *err)
-{
-    uint64_t have = arena_most(&run->data.params.memory);
-    struct need n;
-
-    need_count(&n, &run->data.params, o);
-    return check_room(&n, need_total(&n) > have ? need_total(&n) - have : 0, err);
-}
 
 /* Figures of the page, from what a step's line will hold. */
 static uint64_t report_bytes(const struct train_run *run)
@@ -76,24 +47,11 @@ static int tell_memory(struct train_run *run, struct mk_error *err)
 {
     const struct recipe *r = run->recipe;
     struct need n;
-    uint64_t have;
 
     if (need_measure(&n, &run->trainer, (int32_t)r->data.sequence, r->train.batch,
                      run->data.valid ? r->eval.sequences : 0, rest_bytes(run), err))
         return err->code;
-    have = memory_resident();
-    run->need = need_total(&n);
-    if (check_room(&n, run->need > have ? run->need - have : 0, err) ||
-        need_reserve(&n, &run->trainer, err))
-        return err->code;
-    if (run->quiet)
-        return 0;
-    fprintf(stderr,
-            "memory  about %.0f MB: weights %.1f, gradients %.1f, moments %.1f,\n"
-            "        passes %.1f, data and the rest %.1f\n",
-            ceil((double)run->need * 1e-6), (double)n.weights * 1e-6, (double)n.gradients * 1e-6,
-            (double)n.moments * 1e-6, (double)n.passes * 1e-6, (double)n.rest * 1e-6);
-    return 0;
+    return memory_told_tell(&run->memory, &n, &run->trainer, err);
 }
 
 /* ---- Speed ---------------------------------------------------------------------------------- */

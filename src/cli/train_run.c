@@ -120,7 +120,8 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
     resume = run->folder.step > 0;
     if (prepare(&run->data, run->recipe, run->base, run->folder.path, resume ? from : NULL,
                 run->compute.ex, err) ||
-        train_set_devices(&o, &run->data.params.arch, err) || train_check_memory(run, &o, err) ||
+        train_set_devices(&o, &run->data.params.arch, err) ||
+        memory_told_check(&run->memory, &run->data.params, &o, err) ||
         params_take_gradients(&run->data.params, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
         (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
@@ -140,6 +141,10 @@ int train_run(struct train_run *run, struct mk_error *err)
     int code;
 
     run->folder.lock = -1;
+    run->memory = (struct memory_told){
+        .lower = "train.memory_mb, train.pass_tokens or train.batch",
+        .rest = "data and the rest",
+        .quiet = run->quiet};
     code = open_run(run, from, err);
     if (code && run->folder.step > 0)
         run_folder_say_earlier(&run->folder, from, err);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "cli/cli.h"
+#include "cli/memory_told.h"
 #include "kernels/kernels.h"
 #include "runs/run_folder.h"
 #include "train/prepare.h"
@@ -28,7 +29,7 @@ struct train_run {
     double begun_ms, shown_ms;
     double trained_ms; /* in steps, without evaluations */
     double token_ops, peak_ops; /* see train/speed.h */
-    uint64_t need;              /* bytes, as told */
+    struct memory_told memory;
     struct evaluation valid; /* the last one */
     double valid_ema;        /* its loss with the mean of weights */
     int64_t begun_tokens;
@@ -55,9 +56,6 @@ int train_open_folder(struct run_folder *f, const struct recipe *r, const char *
  * groups unless the recipe says. */
 struct trainer_options train_options(const struct recipe *r);
 int train_set_devices(struct trainer_options *o, const struct arch *a, struct mk_error *err);
-/* Refuses what cannot fit before memory is taken for it. */
-int train_check_memory(struct train_run *run, const struct trainer_options *o,
-                       struct mk_error *err);
 /* Tells what the run will need and what the machine can do; refuses when it is too little. */
 int train_announce(struct train_run *run, struct mk_error *err);
 /* Tells how it went: each source's part, memory. */

@@ -104,6 +104,5 @@ void train_finish(const struct train_run *run)
         fprintf(stderr, "validation pairs  margin %.3f, %.1f %% in the right order\n",
                 run->valid.dpo.margin / (double)run->valid.dpo.n_pairs,
                 100 * (double)run->valid.dpo.n_right / (double)run->valid.dpo.n_pairs);
-    fprintf(stderr, "memory  %.0f MB at most, %.0f MB was told\n", (double)memory_peak() * 1e-6,
-            ceil((double)run->need * 1e-6));
+    memory_told_after(&run->memory);
 }

@@ -107,6 +107,10 @@ int learner_init(struct learner *l, const struct recipe *r, const char *base, st
     arena_init(&l->memory, SIZE_MAX / 4);
     l->objective = objective_of(r);
     l->exact = r->rollout.kv == MK_KV_F32 && r->rollout.numerics == MK_EXACT;
+    if (learner_most_answers(r) > INT32_MAX)
+        return mk_error_set(err, MK_ELIMIT,
+                            "rl.questions times rl.refill times rl.samples is more than 2^31 "
+                            "answers a step");
     if (questions_open(&l->questions, r, base, tokenizer, err) || take_judge(l, base, err) ||
         pack_fast(l, err) || take_scheduler(l, err) ||
         (r->rl.kl > 0 && learner_take_reference(l, err))) {

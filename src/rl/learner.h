@@ -107,6 +107,11 @@ int learner_collect(struct learner *l, struct learner_report *r, bool (*stop)(vo
 int learner_answer(struct learner *l, struct scheduler *s, const struct question *asked, int32_t n,
                    int32_t n_samples, uint64_t sequence, struct rollout *rollouts,
                    bool (*stop)(void *user), void *user, struct mk_error *err);
+/* room.c: bytes that steps take of memory beside the trainer's passes, with prompts of at most
+ * n_prompt ids. */
+uint64_t learner_room(const struct learner *l, int32_t n_prompt);
+/* The most answers that a step may see, refills included. */
+int64_t learner_most_answers(const struct recipe *r);
 struct schedule_options learner_schedule(const struct learner *l, bool greedy);
 /* update.c: the objective's gradients through the trainer. */
 int learner_update(struct learner *l, struct learner_report *r, struct mk_error *err);

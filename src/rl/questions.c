@@ -14,6 +14,8 @@ enum { KEY_TASK = 0x7261736b, KEY_LEVEL = 0x6c766c };
 #define MIN_GROUPS 20    /* at a level, before it may rise */
 #define NEW_SHARE 0.75   /* of questions at the highest level reached; the rest from those before */
 #define MAX_PATH 4096
+#define N_LOOK 32        /* questions of a built-in task, and of a file, that are looked at for */
+#define MAX_LOOK 20000   /* the longest */
 
 /* "jsonl:file" -> "jsonl:BASE/file" */
 static int open_task(struct task **t, const char *name, const char *base, struct mk_error *err)
@@ -132,6 +134,35 @@ int questions_test(const struct questions *q, int32_t task, int64_t index, struc
                   &out->item, err))
         return err->code;
     return exchange_encode(q->t, q->recipe->rollout.prompt, out->item.question, &out->prompt, err);
+}
+
+int questions_longest(const struct questions *q, int32_t *n, struct mk_error *err)
+{
+    static const enum task_split splits[] = {TASK_TRAIN, TASK_TEST};
+    int code = 0;
+
+    *n = 1;
+    for (int32_t i = 0; i < 2 * q->n_tasks; i++) {
+        const struct task *t = q->tasks[i / 2];
+        int64_t count = task_count(t, splits[i % 2]), look = count < 0 ? N_LOOK : count;
+        size_t most = 0;
+
+        for (int64_t k = 0; k < look && k < MAX_LOOK && !code; k++) {
+            struct question one = {.level = (int32_t)q->recipe->tasks[i / 2].level_max};
+
+            code = task_draw(t, splits[i % 2], one.level, 0, k, &one.item, err);
+            if (!code)
+                code = exchange_encode(q->t, q->recipe->rollout.prompt, one.item.question,
+                                       &one.prompt, err);
+            most = one.prompt.n > most ? one.prompt.n : most;
+            question_release(&one);
+        }
+        if (code)
+            return code;
+        most += count < 0 ? most / 8 : 0;
+        *n = (int32_t)most > *n ? (int32_t)most : *n;
+    }
+    return 0;
 }
 
 void questions_judge(struct questions *q, const struct question *asked, double pass)

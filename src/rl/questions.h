@@ -42,6 +42,9 @@ int questions_next(struct questions *q, struct question *out, struct mk_error *e
 /* Number `index` of a task's test questions, at the highest level that the recipe allows. */
 int questions_test(const struct questions *q, int32_t task, int64_t index, struct question *out,
                    struct mk_error *err);
+/* Ids of the longest prompt, as far as can be seen: of a file all, of a built-in task some at the
+ * highest level and an eighth more. */
+int questions_longest(const struct questions *q, int32_t *n, struct mk_error *err);
 void question_release(struct question *q);
 /* A group of answers was judged: `pass` of them right. The task's level rises when the mean of
  * recent groups reaches rl.raise_at. */

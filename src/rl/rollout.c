@@ -209,7 +209,7 @@ static int take_room(struct learner *l, struct mk_error *err)
     const struct recipe *r = l->recipe;
 
     l->n_asked = 0;
-    l->room = (int32_t)((double)r->rl.questions * (r->rl.filter ? r->rl.refill : 1));
+    l->room = (int32_t)(learner_most_answers(r) / r->rl.samples);
     if (arena_take(&l->memory, &l->asked, (size_t)l->room, sizeof *l->asked, err) ||
         arena_take(&l->memory, &l->live, (size_t)l->room, sizeof *l->live, err) ||
         arena_take(&l->memory, &l->rollouts, (size_t)l->room * (size_t)r->rl.samples,

@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -224,6 +226,32 @@ def test_a_damaged_checkpoint_names_the_one_before(minke, recipe, tmp_path, name
     shutil.rmtree(last)
     ok(minke("rl", recipe, "-q", "--resume", "--set", "rl.kl=0.1"))
     assert files_of(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize("options", [(), ("rl.kl=0.1", "rl.epochs=2"), ("train.memory_mb=0", "rollout.kv=bf16"),
+                                     ("rollout.top_k=20", "rl.replay_experts=true")], ids=" ".join)
+def test_memory_is_told_before_the_run_and_kept(minke, recipe, options):
+    """A model that knows nothing writes until the limit: the worst case that is told is nearly so."""
+    sets = [x for o in ("rl.questions=16", "rl.samples=16", "rollout.tokens=40", "rollout.slots=64", "rl.steps=3",
+                        "eval.every=1", "rl.soft_tokens=40", *options) for x in ("--set", o)]
+    # a child's peak counts what its parent had at the fork: a small parent of its own starts it
+    measure = ("import os, subprocess, sys; p = subprocess.Popen(sys.argv[1:]); "
+               "_, status, usage = os.wait4(p.pid, 0); print(status, usage.ru_maxrss * 1024)")
+    r = subprocess.run([sys.executable, "-S", "-c", measure, MINKE, "rl", recipe, *sets],
+                       env=minke.env, cwd=ROOT, text=True, capture_output=True)
+    status, most = map(int, r.stdout.splitlines()[-1].split())
+    assert status == 0, r.stderr
+    told = int(re.search(r"^memory  about (\d+) MB: weights", r.stderr, re.M)[1]) * 1e6
+    assert r.stderr.index("memory  about") < r.stderr.index("step 1 ")
+    assert most <= told <= 1.8 * most + 16e6, r.stderr
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_begins(minke, recipe, tmp_path):
+    failed(minke("rl", recipe, "-q", "--set", "rl.questions=65536", "--set", "rl.samples=4096",
+                 "--set", "rollout.tokens=1000000"), "memory", "rl.questions")
+    failed(minke("rl", recipe, "-q", "--set", "rl.questions=65536", "--set", "rl.samples=4096",
+                 "--set", "rl.refill=100"), "2^31", "rl.refill")
+    assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")

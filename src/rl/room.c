@@ -1,0 +1,60 @@
+/* room.c: what steps take, counted from what rollout.c, update.c and the scheduler allocate. */
+#include "rl/learner.h"
+
+#define STEP_CHUNK 512   /* rows of a pass of the scheduler: PREFILL_CHUNK there */
+#define ROW_VALUES 24    /* of a model's width, that a row of such a pass holds at a time */
+#define JSON_BYTES 120   /* a number of the sample file while it is written */
+#define N_JSON 64        /* answers in it */
+
+int64_t learner_most_answers(const struct recipe *r)
+{
+    return (int64_t)((double)r->rl.questions * (r->rl.filter ? r->rl.refill : 1)) * r->rl.samples;
+}
+
+/* Caches, sets and logits of the slots that a scheduler fills. */
+static uint64_t scheduler_bytes(const struct learner *l, bool greedy, uint64_t n_prompt)
+{
+    const struct model *m = &l->trainer->model;
+    struct schedule_options o = learner_schedule(l, greedy);
+    uint64_t vocab = (uint64_t)m->arch.n_vocab, slots = (uint64_t)o.n_slots;
+    uint64_t rows = n_prompt + (uint64_t)o.max_tokens;
+    uint64_t row = (uint64_t)model_cache_layers(m) * (uint64_t)kv_row_bytes(o.kv, model_row_dim(m));
+    uint64_t chunk = slots > STEP_CHUNK || n_prompt > STEP_CHUNK ? STEP_CHUNK : n_prompt;
+    uint64_t pass = (chunk > slots ? chunk : slots) *
+                    ((uint64_t)m->arch.d_model * ROW_VALUES + vocab) * sizeof(float);
+
+    if (o.keep_experts)
+        row += (uint64_t)m->arch.n_layers * (uint64_t)m->arch.n_experts_used * sizeof(int32_t);
+    if (o.keep_sets)
+        row += (uint64_t)schedule_set_words(m->arch.n_vocab) * sizeof(uint32_t);
+    return (slots + 1) * (rows * row + vocab * sizeof(float)) + pass;
+}
+
+/* Of one answer: what the scheduler copies out, its text, the sequence that is learned from, and
+ * log-probabilities before, during and of the reference. */
+static uint64_t answer_bytes(const struct learner *l, uint64_t n_prompt)
+{
+    const struct recipe *r = l->recipe;
+    const struct arch *a = &l->trainer->params->arch;
+    uint64_t n = (uint64_t)r->rollout.tokens, rows = n_prompt + n;
+    uint64_t updates = (uint64_t)(r->rl.epochs * r->rl.batches);
+    uint64_t bytes = n * (8 + 8 + 8 + 4 * updates) + rows * 16 + 512;
+
+    if (learner_schedule(l, false).keep_sets)
+        bytes += (n + rows) * (uint64_t)schedule_set_words(a->n_vocab) * sizeof(uint32_t);
+    if (r->rl.replay_experts)
+        bytes += rows * (uint64_t)(a->n_layers * a->n_experts_used) * sizeof(int32_t);
+    return bytes;
+}
+
+uint64_t learner_room(const struct learner *l, int32_t n_prompt)
+{
+    uint64_t prompt = (uint64_t)n_prompt, n = (uint64_t)learner_most_answers(l->recipe);
+    uint64_t tests = (uint64_t)l->recipe->eval.sequences;
+    uint64_t answers = answer_bytes(l, prompt) * (n > tests ? n : tests);
+
+    /* Chunks of an arena double: as much again at the worst. */
+    return scheduler_bytes(l, false, prompt) + scheduler_bytes(l, true, prompt) + 2 * answers +
+           (n < N_JSON ? n : N_JSON) * (prompt + 2 * (uint64_t)l->recipe->rollout.tokens) *
+               JSON_BYTES;
+}
