@@ -1,12 +1,15 @@
 /* folder.c: makes folders from their root down, walks them from their leaves up. */
 #include "base/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define OPEN_FOLDERS 8 /* at a time; deeper ones are opened again */
 
@@ -39,4 +42,34 @@ int folder_make(const char *path, struct mk_error *err)
     }
     free(part);
     return rc;
+}
+
+/* ".part" behind a number. */
+static bool is_unfinished(const char *name)
+{
+    size_t n = strlen(name);
+
+    if (n < 6 || strcmp(name + n - 5, ".part"))
+        return false;
+    for (n -= 5; n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9'; n--)
+        ;
+    return n > 0 && (name[n - 1] == '.' || name[n - 1] == '-');
+}
+
+void folder_remove_parts(const char *path)
+{
+    struct dirent *e;
+    DIR *d = opendir(path);
+
+    while (d && (e = readdir(d))) {
+        char *whole;
+
+        if (!is_unfinished(e->d_name) || asprintf(&whole, "%s/%s", path, e->d_name) < 0)
+            continue;
+        if (unlink(whole))
+            folder_remove(whole);
+        free(whole);
+    }
+    if (d)
+        closedir(d);
 }

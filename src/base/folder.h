@@ -9,5 +9,8 @@ int folder_make(const char *path, struct mk_error *err);
 /* Removes a folder, its files and folders; links are removed, not followed. Files whose names begin
  * with a dot are not ours and stay, and what holds them. Nothing happens when there is none. */
 void folder_remove(const char *path);
+/* Removes what a killed process left half written in a folder that is ours by now: files
+ * "report.html.4711.part" (part_file.h) and folders "step-000100.part". */
+void folder_remove_parts(const char *path);
 
 #endif

@@ -21,7 +21,7 @@
 
 struct eval_flags {
     struct model_flags model;
-    struct cli_list suites;
+    struct cli_list suites, texts;
     const char *out, *prompt, *shots_from;
     int32_t shots, limit, samples, k, max_tokens, slots; /* 0: not given */
     float temperature, top_p;                            /* -1: not given */
@@ -83,6 +83,18 @@ static void print_value(double x)
         printf("  %9s", "-");
 }
 
+static void print_overlap(const struct eval_result *r)
+{
+    const struct eval_overlap *o = &r->overlap;
+
+    printf("    %" PRId64 " of %" PRId64 " questions (%.2f %%) share 13 words with the texts; "
+           "%" PRId64 " are too short to tell\n    %s of the others: %.4f (%.4f)\n",
+           o->n_found, o->n_judged,
+           o->n_judged ? 100 * (double)o->n_found / (double)o->n_judged : 0.0,
+           r->n_asked - o->n_judged, o->clean.name, o->clean.estimate.value,
+           o->clean.estimate.error);
+}
+
 static void print_result(const struct eval_result *r)
 {
     for (int32_t i = 0; i < r->n_scores; i++) {
@@ -93,6 +105,8 @@ static void print_result(const struct eval_result *r)
         print_value(s->estimate.error);
         printf("  %7" PRId64 "\n", r->n_asked);
     }
+    if (r->overlap.looked)
+        print_overlap(r);
     fputs("    ", stdout);
     safe_text_print(stdout, r->config);
     putchar('\n');
@@ -164,6 +178,8 @@ static struct eval_options options_of(struct eval_flags *f, const char *model)
     o.n_slots = f->slots ? f->slots : o.n_slots;
     o.context = session.context;
     o.kv = session.kv;
+    o.texts = f->texts.items;
+    o.n_texts = f->texts.n;
     o.stop = stop;
     o.progress = show;
     o.user = f;
@@ -263,6 +279,8 @@ int cmd_eval(int argc, char **argv)
          "letters|texts|written"},
         {"allow-code", 0, CLI_FLAG, &f.allow_code, NULL,
          "run programs that the model wrote, in a sandbox", 0, 0, NULL},
+        {"contamination", 0, CLI_LIST, &f.texts, "PATH",
+         "texts, shards or a run: do they hold the questions?", 0, 0, NULL},
         {"slots", 0, CLI_I32, &f.slots, "N", "answers at a time (16)", 1, 4096, NULL},
         CLI_MODEL_OPTIONS(&f.model),
         {0}};

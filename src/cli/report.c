@@ -1,4 +1,5 @@
-/* report.c: `minke report`: curves of runs, drawn again or beside one another. */
+/* report.c: `minke report`: curves of runs, drawn again or beside one another; scores of
+ * evaluations side by side (eval_table.c). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/eval_table.h"
 #include "cli/safe_text.h"
 #include "runs/report.h"
 
@@ -131,13 +133,17 @@ int cmd_report(int argc, char **argv)
         "Draws the curves of a run of minke train (loss, learning rate, gradient norm,\n"
         "speed, experts) or of minke rl (right answers, length, reward, entropy, live\n"
         "groups, and answers to read). Several runs of a kind come beside one another\n"
-        "on one page, which --out names: one file, without network and scripts.",
+        "on one page, which --out names: one file, without network and scripts.\n"
+        "Folders of minke eval are printed as a table: scores, differences, errors.\n\n"
+        "example: minke report eval/small eval/large",
         1, 64, options};
     struct mk_error err = {0};
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
 
     if (rc != CLI_RUN)
         return rc;
+    if (eval_table_is_for(argv[1]))
+        return eval_table_print(argv + 1, n_args, &err) ? cli_fail(&err) : 0;
     if (!o.out && n_args > 1)
         return cli_usage("report", "several runs: --out FILE is missing");
     if (o.series && !o.picture)

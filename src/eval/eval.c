@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "eval/contamination.h"
 #include "eval/results.h"
 
 struct eval_options eval_options_default(void)
@@ -84,52 +85,71 @@ static int take_result(const struct job *j, struct eval_result *r, struct mk_err
     return j->way == SUITE_TEXT ? texts_score(j, r, err) : take_means(j, r);
 }
 
-static int run_suite(struct mk_model *m, const struct suite *s, const struct eval_options *o,
-                     const json_t *config, struct eval_result *r, json_t *root,
+/* What all suites share. */
+struct run {
+    struct mk_model *m;
+    const struct eval_options *o;
+    json_t *config, *root;
+    struct overlap *overlap; /* NULL: nobody asked */
+};
+
+static int run_suite(const struct run *run, const struct suite *s, struct eval_result *r,
                      struct mk_error *err)
 {
     struct job j;
-    int rc = job_open(&j, m, s, o, err);
+    int rc = job_open(&j, run->m, s, run->o, err);
 
     if (rc)
         return rc;
-    rc = results_begin(o->out, config, err);
+    folder_remove_parts(run->o->out);
+    rc = results_begin(run->o->out, run->config, err);
     if (!rc)
         rc = j.way == SUITE_TEXT      ? texts_run(&j, err)
              : j.way == SUITE_CHOICES ? choices_run(&j, err)
                                       : answers_run(&j, err);
     if (!rc)
         rc = take_result(&j, r, err);
+    if (!rc && run->overlap && j.task)
+        rc = contamination_judge(run->overlap, &j, r, err);
     if (!rc)
-        rc = results_add(root, &j, r, err);
+        rc = results_add(run->root, &j, r, err);
     if (!rc)
-        rc = results_write(root, o->out, err);
+        rc = results_write(run->root, run->o->out, err);
     job_close(&j);
     return rc;
 }
 
-int eval_run(struct mk_model *m, const struct suites *suites, const struct eval_options *o,
-             struct eval_result *results, int32_t *n_results, struct mk_error *err)
+static int check_all(const struct suites *suites, const struct eval_options *o,
+                     struct mk_error *err)
 {
-    json_t *config, *root;
-    int rc;
-
-    *n_results = 0;
     if (check(o, err))
         return err->code;
     for (int32_t i = 0; i < suites->n; i++)
         if (check_suite(&suites->items[i], o, err))
             return err->code;
-    if (folder_make(o->out, err))
+    return folder_make(o->out, err);
+}
+
+int eval_run(struct mk_model *m, const struct suites *suites, const struct eval_options *o,
+             struct eval_result *results, int32_t *n_results, struct mk_error *err)
+{
+    struct run run = {.m = m, .o = o};
+    int rc;
+
+    *n_results = 0;
+    if (check_all(suites, o, err))
         return err->code;
-    config = results_config(m, suites, o);
-    root = config ? results_create(o, config) : NULL;
-    rc = root ? results_check(o->out, config, err) : mk_error_memory(err, 4096);
+    run.config = results_config(m, suites, o);
+    run.root = run.config ? results_create(o, run.config) : NULL;
+    rc = run.root ? results_check(o->out, run.config, err) : mk_error_memory(err, 4096);
+    if (!rc && o->n_texts)
+        rc = contamination_look(&run.overlap, m, suites, o, err);
     for (int32_t i = 0; !rc && i < suites->n; i++) {
-        rc = run_suite(m, &suites->items[i], o, config, &results[i], root, err);
+        rc = run_suite(&run, &suites->items[i], &results[i], err);
         *n_results += results[i].suite != NULL;
     }
-    json_decref(root);
-    json_decref(config);
+    overlap_free(run.overlap);
+    json_decref(run.root);
+    json_decref(run.config);
     return rc;
 }

@@ -3,6 +3,7 @@
  *
  *   OUT/config.json     what the scores depend on; the same command goes on where it was stopped
  *   OUT/SUITE.jsonl     a line a question: prompt, answers, what was taken for the answer, verdict
+ *   OUT/SUITE.overlap.jsonl  where asked for, questions that a text holds
  *   OUT/results.json    scores, in the shape of lm-evaluation-harness
  *
  * Answers follow from the model, the options and a question's number alone: those of an evaluation
@@ -49,6 +50,8 @@ struct eval_options {
     int32_t n_slots;  /* answers at a time; changes speed and memory alone */
     int32_t context;  /* tokens of a window of text; 0: the model's own, at most 2048 */
     enum mk_kv kv;
+    const char *const *texts; /* [n_texts] texts, shards or runs, which may hold the questions */
+    int32_t n_texts;
     bool (*stop)(void *user); /* may be NULL; true ends with MK_ECANCELLED, what is done is kept */
     void (*progress)(void *user, const struct eval_progress *p); /* may be NULL */
     void *user;
@@ -61,10 +64,17 @@ struct eval_score {
     char name[32]; /* "pass@1", "acc_norm", "bits_per_byte" */
     struct estimate estimate;
 };
+/* Questions that share 13 words with a text (overlap.h). */
+struct eval_overlap {
+    bool looked;
+    int64_t n_judged, n_found; /* judged: those of 13 words or more */
+    struct eval_score clean;   /* the first score, of all questions that were not found */
+};
 struct eval_result {
     char *suite;                               /* owned */
     struct eval_score scores[SCORE_MAX_SERIES];
     int32_t n_scores;
+    struct eval_overlap overlap;
     int64_t n_asked, n_all;                    /* questions; n_all -1: without end */
     char config[512];                          /* one line */
 };

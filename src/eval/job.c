@@ -117,23 +117,32 @@ static int count(struct job *j, int64_t *first, struct mk_error *err)
     return j->asked ? 0 : mk_error_memory(err, (size_t)j->n * sizeof *j->asked);
 }
 
-static int ask(struct job *j, struct mk_error *err)
+static int draw(struct job *j, struct mk_error *err)
 {
     bool built_in = suite_is_built_in(j->suite);
     int64_t first;
     int rc = count(j, &first, err);
 
     for (int64_t i = 0; !rc && i < j->n; i++) {
-        struct asked *a = &j->asked[i];
+        struct task_item *item = &j->asked[i].item;
 
-        rc = built_in ? task_draw(j->task, TASK_TEST, level_of(j, i), j->o->seed, i, &a->item, err)
-                      : task_draw(j->task, TASK_ALL, 0, 0, first + i, &a->item, err);
-        if (!rc)
-            rc = make_prompt(j, a, err);
-        if (!rc && (int64_t)a->prompt.ids.n > j->longest)
-            j->longest = (int64_t)a->prompt.ids.n;
+        rc = built_in ? task_draw(j->task, TASK_TEST, level_of(j, i), j->o->seed, i, item, err)
+                      : task_draw(j->task, TASK_ALL, 0, 0, first + i, item, err);
     }
     return rc;
+}
+
+static int make_prompts(struct job *j, struct mk_error *err)
+{
+    for (int64_t i = 0; i < j->n; i++) {
+        struct asked *a = &j->asked[i];
+
+        if (make_prompt(j, a, err))
+            return err->code;
+        if ((int64_t)a->prompt.ids.n > j->longest)
+            j->longest = (int64_t)a->prompt.ids.n;
+    }
+    return 0;
 }
 
 /* ---- What was answered before ---------------------------------------------------------------- */
@@ -184,24 +193,11 @@ void job_tell(const struct job *j, int64_t n_tokens)
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-static int open_task(struct job *j, struct mk_error *err)
-{
-    if (j->way == SUITE_TEXT)
-        return texts_read(j, err);
-    if (task_open(&j->task, j->suite->task, err))
-        return err->code;
-    if (make_shots(j, err) || ask(j, err))
-        return err->code;
-    return 0;
-}
-
 /* Answers end where the model's context does. */
 static int limit_tokens(struct job *j, struct mk_error *err)
 {
     int64_t room = j->m->model.arch.max_context - j->longest;
 
-    if (j->way == SUITE_TEXT)
-        return 0;
     j->n_samples = j->o->n_samples ? j->o->n_samples : j->suite->kind->samples;
     j->max_tokens = j->o->max_tokens;
     if (room < 1)
@@ -213,16 +209,33 @@ static int limit_tokens(struct job *j, struct mk_error *err)
     return 0;
 }
 
-int job_open(struct job *j, struct mk_model *m, const struct suite *s,
+int job_draw(struct job *j, struct mk_model *m, const struct suite *s,
              const struct eval_options *o, struct mk_error *err)
 {
     *j = (struct job){.m = m, .o = o, .suite = s, .way = s->kind->way, .style = o->style,
                       .form = o->form};
     if (j->way == SUITE_CHOICES && o->choices == EVAL_WRITTEN)
         j->way = SUITE_ANSWERS;
-    if (prompt_choose(&j->style, &j->form, m, err) || open_task(j, err) ||
-        limit_tokens(j, err) ||
-        records_open(&j->records, o->out, s->name, take_line, j, err)) {
+    if (prompt_choose(&j->style, &j->form, m, err) ||
+        (j->way != SUITE_TEXT && (task_open(&j->task, s->task, err) || draw(j, err)))) {
+        job_close(j);
+        return err->code;
+    }
+    return 0;
+}
+
+int job_open(struct job *j, struct mk_model *m, const struct suite *s,
+             const struct eval_options *o, struct mk_error *err)
+{
+    int rc = job_draw(j, m, s, o, err);
+
+    if (rc)
+        return rc;
+    if (j->way == SUITE_TEXT)
+        rc = texts_read(j, err);
+    else if (make_shots(j, err) || make_prompts(j, err) || limit_tokens(j, err))
+        rc = err->code;
+    if (rc || records_open(&j->records, o->out, s->name, take_line, j, err)) {
         job_close(j);
         return err->code;
     }

@@ -38,6 +38,9 @@ struct job {
     int64_t n_before;              /* lines of an earlier process */
 };
 
+/* Reads the questions alone. */
+int  job_draw(struct job *j, struct mk_model *m, const struct suite *s,
+              const struct eval_options *o, struct mk_error *err);
 /* Reads the questions, makes the prompts, takes the scores of those that were answered before. */
 int  job_open(struct job *j, struct mk_model *m, const struct suite *s,
               const struct eval_options *o, struct mk_error *err);

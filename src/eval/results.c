@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/map_file.h"
+#include "eval/overlap.h"
 
 #define MAX_PATH 4096
 
@@ -139,6 +140,8 @@ json_t *results_create(const struct eval_options *o, const json_t *config)
 
     json_object_set(about, "minke", (json_t *)(uintptr_t)config);
     json_object_set_new(root, "config", about);
+    if (o->n_texts)
+        json_object_set_new(root, "contamination", json_object());
     json_object_set_new(root, "model_name", json_string(o->model_name));
     return root;
 }
@@ -196,6 +199,21 @@ static json_t *describe_job(const struct job *j, const struct eval_result *r)
     return out;
 }
 
+/* Beside the harness's own members. */
+static json_t *describe_overlap(const struct eval_overlap *o)
+{
+    char name[64];
+    json_t *clean = json_object();
+
+    json_object_set_new(clean, o->clean.name, number(o->clean.estimate.value));
+    snprintf(name, sizeof name, "%s_stderr", o->clean.name);
+    json_object_set_new(clean, name, number(o->clean.estimate.error));
+    json_object_set_new(clean, "n", json_integer((json_int_t)o->clean.estimate.n));
+    return json_pack("{s:i, s:I, s:I, s:f, s:o}", "words", OVERLAP_WORDS, "judged",
+                     (json_int_t)o->n_judged, "found", (json_int_t)o->n_found, "share",
+                     o->n_judged ? (double)o->n_found / (double)o->n_judged : 0.0, "clean", clean);
+}
+
 int results_add(json_t *root, const struct job *j, const struct eval_result *r,
                 struct mk_error *err)
 {
@@ -205,6 +223,9 @@ int results_add(json_t *root, const struct job *j, const struct eval_result *r,
                           "effective", (json_int_t)r->n_asked);
     int bad = json_object_set_new(json_object_get(root, "results"), r->suite, scores);
 
+    if (r->overlap.looked)
+        bad |= json_object_set_new(json_object_get(root, "contamination"), r->suite,
+                                   describe_overlap(&r->overlap));
     bad |= json_object_set_new(json_object_get(root, "group_subtasks"), r->suite, json_array());
     bad |= json_object_set_new(json_object_get(root, "configs"), r->suite, describe_job(j, r));
     bad |= json_object_set_new(json_object_get(root, "versions"), r->suite, json_integer(1));

@@ -90,38 +90,6 @@ void run_folder_prune(const struct run_folder *f, int64_t keep)
     }
 }
 
-/* "report.html.4711.part" (part_file.c) and, of checkpoints, "step-000100.part". */
-static bool is_unfinished(const char *name)
-{
-    size_t n = strlen(name);
-
-    if (n < 6 || strcmp(name + n - 5, ".part"))
-        return false;
-    for (n -= 5; n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9'; n--)
-        ;
-    return n > 0 && (name[n - 1] == '.' || !strncmp(name, "step-", 5));
-}
-
-/* What a killed process left half written. The run is ours by now. */
-static void remove_unfinished(const struct run_folder *f, const char *name)
-{
-    char dir[RUN_PATH], path[RUN_PATH + 300];
-    struct mk_error err;
-    struct dirent *e;
-    DIR *d;
-
-    if (run_folder_path(f, dir, name, &err))
-        return;
-    d = opendir(dir);
-    while (d && (e = readdir(d))) {
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        if (is_unfinished(e->d_name) && unlink(path))
-            folder_remove(path);
-    }
-    if (d)
-        closedir(d);
-}
-
 static int lock(struct run_folder *f, const char *command, struct mk_error *err)
 {
     char path[RUN_PATH];
@@ -168,7 +136,7 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
                  struct mk_error *err)
 {
     static const char *const parts[] = {".", "checkpoints", "samples", "tokenizer"};
-    char checkpoints[RUN_PATH], samples[RUN_PATH], metrics[RUN_PATH];
+    char checkpoints[RUN_PATH], samples[RUN_PATH], metrics[RUN_PATH], part[RUN_PATH];
     int64_t last;
 
     if (run_folder_path(f, checkpoints, "checkpoints", err) ||
@@ -182,8 +150,11 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
                             f->path);
     if (folder_make(checkpoints, err) || folder_make(samples, err) || lock(f, command, err))
         return err->code;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        remove_unfinished(f, parts[i]);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (run_folder_path(f, part, parts[i], err))
+            return err->code;
+        folder_remove_parts(part);
+    }
     last = f->resume ? last_checkpoint(checkpoints, INT64_MAX) : -1;
     f->step = last > 0 ? last : 0;
     return last < 0 ? write_recipe(f, recipe, err) : 0;

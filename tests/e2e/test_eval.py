@@ -310,3 +310,91 @@ def test_a_model_of_minke_rl_is_asked_in_its_form(minke, rl_recipe, tmp_path):  
     assert "own prompt" in r.stdout
     line = records(tmp_path / "out", "parity-0")[0]
     assert line["prompt"] == f"<｜User｜>{line['question']}<｜Assistant｜>"
+
+
+def test_a_preset_is_deepseeks_and_options_win(minke, mmlu, tmp_path):
+    aime = write(tmp_path / "a.jsonl", {"problem": "1+1?", "answer": 2}, {"problem": "2+2?", "answer": 4})
+    shown = run(minke, tmp_path / "out", "--suite", f"aime:{aime},mmlu:{mmlu}", "--preset", "deepseek",
+                "--max-tokens", 3, "--limit", 2)
+    assert "sampled, n 64, T 0.6, top-p 0.95, max 3 tokens" in shown
+    assert "sampled, n 8, T 0.6" in shown  # multiple choice is written
+    assert "majority@64" in shown and "pass@64" in shown
+    kwargs = results(tmp_path / "out")["configs"]["aime"]
+    assert kwargs["repeats"] == 64 and kwargs["generation_kwargs"]["do_sample"] is True
+
+
+LONG = ("Janet's ducks lay 16 eggs per day, she eats three for breakfast every morning and bakes "
+        "muffins number {} for her friends.")
+
+
+def words(i, begin, end):
+    return [f"word{'abcd'[i]}{'abcdefghijklmno'[k]}" for k in range(begin, end)]
+
+
+def test_questions_that_were_read_before_are_counted(minke, tmp_path):
+    file = write(tmp_path / "q.jsonl", *({"question": LONG.format(i), "answer": "5"} for i in range(6)),
+                 {"question": "Too short?", "answer": "5"})
+    (tmp_path / "text.txt").write_text(LONG.format(1).upper().replace(",", ";") + "\n")
+    write(tmp_path / "train.jsonl", {"question": "x", "answer": LONG.format(2)},
+          {"a": LONG[:40], "b": LONG[40:].format(3)})
+    common = LONG.split(" muffins")[0].replace("'", " ")
+    assert len(common.split()) >= 13  # so all six share a run with any of them
+    file2 = write(tmp_path / "r.jsonl", *({"question": f"{i} " + " ".join(
+        words(i, 0, 15)), "answer": "5"} for i in range(4)))
+    (tmp_path / "shards.txt").write_text("\n\n".join(" ".join(words(i, 2, 15)) for i in (1, 2)))
+    (tmp_path / "run/data").mkdir(parents=True)  # as a run of minke train keeps them
+    r = minke("data", "build", "--tokenizer", MODEL, "--out", tmp_path / "run/data/source",
+              tmp_path / "shards.txt")
+    assert r.returncode == 0, r.stderr
+    out = tmp_path / "out"
+    shown = run(minke, out, "--suite", f"jsonl:{file},jsonl:{file2}", "--max-tokens", 2,
+                "--contamination", tmp_path / "text.txt", "--contamination", tmp_path / "run")
+    c = results(out)["contamination"]
+    assert (c["jsonl"]["judged"], c["jsonl"]["found"], c["jsonl"]["share"]) == (6, 6, 1)
+    assert (c["jsonl-2"]["judged"], c["jsonl-2"]["found"], c["jsonl-2"]["share"]) == (4, 2, 0.5)
+    assert c["jsonl-2"]["clean"]["n"] == 2
+    assert "2 of 4 questions (50.00 %) share 13 words" in shown and "1 are too short" in shown
+    found = records(out, "jsonl-2.overlap")
+    assert [x["id"] for x in found] == [1, 2]
+    assert found[0]["words"] == " ".join(words(1, 2, 15))
+    assert found[0]["source"] == str(tmp_path / "run")
+    answers = (out / "jsonl.jsonl").read_bytes()
+    # The same answers, looked for elsewhere: strings of one object are texts of their own.
+    run(minke, out, "--suite", f"jsonl:{file},jsonl:{file2}", "--max-tokens", 2,
+        "--contamination", tmp_path / "train.jsonl")
+    c = results(out)["contamination"]
+    assert c["jsonl"]["found"] == 6 and c["jsonl-2"]["found"] == 0
+    assert (out / "jsonl.jsonl").read_bytes() == answers
+
+
+def test_shards_of_another_vocabulary_are_refused(minke, gsm8k, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(words(0, 0, 15) + words(1, 0, 15)) + ".\n")
+    r = minke("tokenizer", "train", text, "--out", tmp_path / "t", "--vocab", 270)
+    assert r.returncode == 0, r.stderr
+    r = minke("data", "build", "--tokenizer", tmp_path / "t", "--out", tmp_path / "shards", text)
+    assert r.returncode == 0, r.stderr
+    failed(minke("eval", MODEL, "--suite", f"gsm8k:{gsm8k}", "--out", tmp_path / "out",
+                 "--contamination", tmp_path / "shards"), "another tokenizer")
+    failed(minke("eval", MODEL, "--suite", f"gsm8k:{gsm8k}", "--out", tmp_path / "out",
+                 "--contamination", tmp_path / "none"), "none")
+
+
+def test_models_are_compared_side_by_side(minke, gsm8k, mmlu, tmp_path):
+    other = ROOT / "tests/golden/gguf/qwen2.gguf"
+    args = ("--suite", f"mmlu:{mmlu},gsm8k:{gsm8k}", "--max-tokens", 4, "--prompt", "raw", "-q")
+    for out, model in ("a", MODEL), ("b", other):
+        assert minke("eval", model, "--out", tmp_path / out, *args).returncode == 0
+    assert minke("eval", MODEL, "--out", tmp_path / "c", *args, "--limit", 5).returncode == 0
+    r = minke("report", tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    assert r.returncode == 0, r.stderr
+    a, b = ([x["scores"]["acc"] for x in records(tmp_path / d, "mmlu")] for d in "ab")
+    mean, error = mean_and_error([y - x for x, y in zip(a, b)])
+    row = next(x for x in r.stdout.splitlines() if re.match(r"mmlu +acc ", x))
+    assert f"{mean_and_error(a)[0]:.4f} ({mean_and_error(a)[1]:.4f})" in row
+    assert f"{mean:+.4f} ({error:.4f})" in row
+    assert row.endswith("*")  # c answered five questions: two samples
+    assert str(other) in r.stdout
+    failed(minke("report", tmp_path / "a", tmp_path / "nothing"), "nothing/results.json")
+    (tmp_path / "b/mmlu.jsonl").write_text("nonsense\n")
+    failed(minke("report", tmp_path / "a", tmp_path / "b"), "mmlu.jsonl", "line 1")

@@ -119,6 +119,42 @@ static void folders_go_with_all_in_them_but_not_what_they_point_to(void **state)
     unlink(outside);
 }
 
+static bool is_there(const char *dir, const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+static void half_written_files_go_and_others_stay(void **state)
+{
+    static const char *const names[] = {"a.json", "a.json.77.part", "a.part", "7.part",
+                                        "a.7x.part"};
+    char top[] = "/tmp/minke-folder-XXXXXX", dir[64], path[128];
+    struct mk_error err;
+
+    (void)state;
+    assert_non_null(mkdtemp(top));
+    snprintf(dir, sizeof dir, "%s/one/two", top);
+    assert_int_equal(folder_make(dir, &err), 0);
+    assert_int_equal(folder_make(dir, &err), 0);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(write_file(path, "x", 1, &err), 0);
+    }
+    snprintf(path, sizeof path, "%s/step-000100.part", dir);
+    assert_int_equal(folder_make(path, &err), 0);
+    folder_remove_parts(dir);
+    assert_false(is_there(dir, "a.json.77.part") || is_there(dir, "step-000100.part"));
+    assert_true(is_there(dir, "a.json") && is_there(dir, "a.part") && is_there(dir, "7.part") &&
+                is_there(dir, "a.7x.part"));
+    snprintf(path, sizeof path, "%s/a.json/b", dir);
+    assert_int_equal(folder_make(path, &err), MK_EIO);
+    assert_non_null(strstr(err.text, "a.json"));
+    folder_remove(top);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +163,7 @@ int main(void)
         cmocka_unit_test(rng_matches_the_published_vectors),
         cmocka_unit_test(exec_runs_every_task_once_on_any_number_of_threads),
         cmocka_unit_test(folders_go_with_all_in_them_but_not_what_they_point_to),
+        cmocka_unit_test(half_written_files_go_and_others_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
