@@ -35,12 +35,21 @@ static uint64_t sample_bytes(const struct train_run *run)
            (uint64_t)kv_row_bytes(MK_F32, model_row_dim(m));
 }
 
+static uint64_t teachers_room(const struct train_run *run)
+{
+    const struct recipe *r = run->recipe;
+
+    if (!run->trainer.teachers)
+        return 0;
+    return teachers_need(&run->teachers, (int32_t)r->data.sequence, r->train.batch);
+}
+
 /* What will be there and is not yet: the shards' pages, the report, a sample. */
 static uint64_t rest_bytes(const struct train_run *run)
 {
     uint64_t data = corpus_bytes(run->data.train);
 
-    return data + report_bytes(run) + sample_bytes(run) + ((uint64_t)4 << 20);
+    return data + report_bytes(run) + sample_bytes(run) + teachers_room(run) + ((uint64_t)4 << 20);
 }
 
 static int tell_memory(struct train_run *run, struct mk_error *err)

@@ -133,6 +133,8 @@ static char *metrics_json(const struct train_run *run, const struct step_report 
 
     if (run->data.params.arch.n_mtp)
         json_object_set_new(o, "mtp_loss", json_real(r->mtp_loss));
+    if (run->trainer.teachers)
+        json_object_set_new(o, "divergence", json_real(r->divergence));
     if (run->trainer.expert_tokens) {
         json_object_set_new(o, "balance_loss", json_real(r->balance_loss));
         json_object_set_new(o, "experts", experts_json(run, in_detail));

@@ -34,6 +34,7 @@ struct trainer_options train_options(const struct recipe *r)
                 .label_smoothing = r->dpo.label_smoothing,
                 .sft = r->dpo.sft},
         .reward = {.on = r->reward.head, .centre = r->reward.centre},
+        .distill = distill_options_of(r),
         .compute = types[r->train.compute],
         .mla = r->model.mla ? MK_MLA_ABSORBED : MK_MLA_EXPANDED,
     };

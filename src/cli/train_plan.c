@@ -37,17 +37,17 @@ static void print_memory(const struct recipe *r, const struct arch *a)
     printf("# memory   %s for weights, gradients and moments\n", text);
 }
 
-static void print_source(const struct recipe_source *s, const char *base)
+static void print_source(const char *what, const char *name, const char *of, const char *base)
 {
     char path[RUN_PATH], size[16] = "";
     struct stat st;
-    bool there, below = *base && *s->path != '/';
+    bool there, below = *base && *of != '/';
 
-    snprintf(path, sizeof path, "%s%s%s", below ? base : "", below ? "/" : "", s->path);
+    snprintf(path, sizeof path, "%s%s%s", below ? base : "", below ? "/" : "", of);
     there = stat(path, &st) == 0;
     if (there && S_ISREG(st.st_mode))
         progress_bytes(size, (uint64_t)st.st_size);
-    printf("# source   %s: %s%s%s\n", s->name, path, !there ? " is not there" : *size ? ", " : "",
+    printf("# %-8s %s: %s%s%s\n", what, name, path, !there ? " is not there" : *size ? ", " : "",
            size);
 }
 
@@ -87,7 +87,9 @@ int train_plan(const struct train_run *run, struct mk_error *err)
         print_model(&a);
         print_memory(r, &a);
         for (int32_t i = 0; i < r->data.n_sources; i++)
-            print_source(&r->data.sources[i], run->base);
+            print_source("source", r->data.sources[i].name, r->data.sources[i].path, run->base);
+        for (int32_t i = 0; i < r->distill.n_teachers; i++)
+            print_source("teacher", "of its probabilities", r->distill.teachers[i].path, run->base);
         print_steps(r);
         fwrite(text.data, 1, text.n, stdout);
     }

@@ -108,6 +108,20 @@ static int open_reference(struct train_run *run, bool resume, struct mk_error *e
                               err);
 }
 
+static int open_teachers(struct train_run *run, struct mk_error *err)
+{
+    const struct distill_place place = {run->base, run->folder.path};
+
+    if (distill_open(&run->teachers, run->recipe, &place, run->data.vocabulary,
+                     run->data.params.arch.n_vocab, &run->compute, err))
+        return err->code;
+    if (run->teachers.n) {
+        run->trainer.teachers = &run->teachers;
+        run->trainer.o.distill.n_vocab = run->teachers.n_vocab;
+    }
+    return 0;
+}
+
 static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error *err)
 {
     struct trainer_options o = train_options(run->recipe);
@@ -125,7 +139,8 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
         params_take_gradients(&run->data.params, err) ||
         trainer_init(&run->trainer, &run->data.params, &run->compute, &o, err) ||
         (resume && checkpoint_read_state(from, &run->trainer, run->data.train, err)) ||
-        (resume && trainer_pack(&run->trainer, err)) || open_reference(run, resume, err))
+        (resume && trainer_pack(&run->trainer, err)) || open_reference(run, resume, err) ||
+        open_teachers(run, err))
         return err->code;
     if (resume) /* a kill may have come between saving and this */
         run_folder_prune(&run->folder, run->recipe->save.keep);
@@ -155,6 +170,8 @@ int train_run(struct train_run *run, struct mk_error *err)
     run_folder_close(&run->folder);
     if (run->trainer.params)
         trainer_release(&run->trainer);
+    if (run->teachers.n)
+        teachers_release(&run->teachers);
     dpo_reference_release(&run->reference);
     prepared_release(&run->data);
     if (run->compute.ex)

@@ -8,6 +8,7 @@
 #include "cli/memory_told.h"
 #include "kernels/kernels.h"
 #include "runs/run_folder.h"
+#include "train/distill.h"
 #include "train/prepare.h"
 #include "train/dpo_reference.h"
 #include "train/trainer.h"
@@ -23,6 +24,7 @@ struct train_run {
     struct prepared data;
     struct trainer trainer;
     struct dpo_reference reference; /* of pairs */
+    struct teachers teachers;       /* with distill.teachers */
     int64_t last_saved; /* step of the last checkpoint, 0: none */
     /* For the progress line. */
     bool terminal;

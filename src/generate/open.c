@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "base/buf.h"
+#include "formats/arch_digest.h"
 #include "formats/model_file.h"
 #include "generate/engine.h"
 
@@ -35,45 +36,13 @@ static int source_read(struct source *s, const char *path, struct mk_error *err)
     return model_file_vocab(&s->file, &s->vocab, &s->has_vocab, err);
 }
 
-/* What changes a model's numbers and shows in no tensor: heads, rotation, routing, window. */
-static bool digest_arch(EVP_MD_CTX *ctx, const struct arch *a)
-{
-    const int32_t whole[] = {a->n_heads,
-                             a->n_kv_heads,
-                             a->qk_norm,
-                             a->sliding_window,
-                             a->n_experts_used,
-                             (int32_t)a->router,
-                             a->n_group,
-                             a->topk_group,
-                             a->norm_topk_prob,
-                             (int32_t)a->rope,
-                             (int32_t)a->scaling,
-                             a->original_context,
-                             a->n_rope_freq_factors};
-    const double real[] = {a->routed_scaling_factor,
-                           a->rms_norm_eps,
-                           a->rope_theta,
-                           a->scaling_factor,
-                           a->beta_fast,
-                           a->beta_slow,
-                           a->mscale,
-                           a->mscale_all_dim,
-                           a->low_freq_factor,
-                           a->high_freq_factor,
-                           a->attention_factor};
-
-    return EVP_DigestUpdate(ctx, whole, sizeof whole) && EVP_DigestUpdate(ctx, real, sizeof real) &&
-           EVP_DigestUpdate(ctx, a->rope_freq_factors, sizeof a->rope_freq_factors);
-}
-
 /* The shape, and names, types, shapes and the ends of every tensor: enough to tell two models apart
  * without reading all of a large file again. */
 static int fingerprint(struct mk_model *m, const struct tensors *t, struct mk_error *err)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool good =
-        ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) && digest_arch(ctx, &m->model.arch);
+        ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) && arch_digest(ctx, &m->model.arch);
 
     for (int64_t i = 0; good && i < t->n_items; i++) {
         const struct file_tensor *f = &t->items[i];

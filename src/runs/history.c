@@ -17,6 +17,7 @@
 /* In metrics.jsonl and timing.jsonl, but for those that the step's own functions put together. */
 static const char *const names[HISTORY_N] = {
     "loss",       "valid_loss",   "mtp_loss",    "balance_loss", "lr",      "norm",
+    "divergence",
     "reward",     "pass",         "length",      "truncated",    "formed",  "entropy",
     "kl",         "mismatch",     "mean_mismatch", "clipped",    "test_pass", "test_length",
     "live",       "margin",       "accuracy",    "chosen",       "rejected", "valid_margin",

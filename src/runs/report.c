@@ -175,7 +175,7 @@ static void put_dropped(struct page *p, const struct history *h, struct page_lin
 
 static const enum history_kind kinds[] = {
     HISTORY_RIGHT, HISTORY_MARGIN,      HISTORY_CHOSEN, HISTORY_LR, HISTORY_NORM,
-    HISTORY_SPEED, HISTORY_UTILISATION, HISTORY_BALANCE};
+    HISTORY_SPEED, HISTORY_UTILISATION, HISTORY_BALANCE, HISTORY_DIVERGENCE};
 
 static void put_figures(struct page *p, const struct history *runs, size_t n,
                         struct page_line *lines)

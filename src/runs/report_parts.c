@@ -11,6 +11,7 @@ static const char *const titles[HISTORY_N] = {
     [HISTORY_BALANCE] = "Balance loss",
     [HISTORY_LR] = "Learning rate",
     [HISTORY_NORM] = "Gradient norm",
+    [HISTORY_DIVERGENCE] = "Divergence from the teachers, nats a token",
     [HISTORY_REWARD] = "Reward of an answer, mean",
     [HISTORY_PASS] = "Right answers, share",
     [HISTORY_LENGTH] = "Length of an answer, tokens",

@@ -52,7 +52,7 @@ static const struct { enum history_kind kind; bool alone; } kinds[] = {
     {HISTORY_FORMED, false},     {HISTORY_ENTROPY, true},    {HISTORY_LIVE, true},
     {HISTORY_KL, true},          {HISTORY_MISMATCH, true},   {HISTORY_MEAN_MISMATCH, false},
     {HISTORY_CLIPPED, true},     {HISTORY_NORM, true},       {HISTORY_LR, true},
-    {HISTORY_LOSS, true},        {HISTORY_SPEED, true},
+    {HISTORY_LOSS, true},        {HISTORY_SPEED, true},      {HISTORY_DIVERGENCE, true},
 };
 
 static bool is_shown(const struct history *runs, size_t n, size_t i)

@@ -49,6 +49,7 @@ static int shift(struct pass *ps, const struct train_seq *seqs, int32_t n_seqs, 
         shifted[*n_out].targets += ahead;
         shifted[*n_out].weight += seqs[i].weight ? ahead : 0;
         shifted[*n_out].loss = NULL;
+        shifted[*n_out].teacher = NULL; /* they look one token ahead */
         shifted[(*n_out)++].n_ids -= ahead;
     }
     *out = shifted;
@@ -439,6 +440,7 @@ static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
                               .place = i,
                               .scale = ps->o->scale * lambda,
                               .normed = pl->normed,
+                              .distill = ps->o->distill,
                               .train = !ps->o->forward_only};
 
         ps->back.s = &pl->s;
@@ -451,8 +453,10 @@ static int losses(struct pass *ps, struct pass_result *r, struct mk_error *err)
             h.dnormed = pl->dnormed;
         }
         h.loss = i == 0 ? r->loss : r->mtp_loss[i - 1];
+        h.divergence = r->divergence;
         if (head_loss(&h, err))
             return err->code;
+        r->divergence = h.divergence;
         if (i == 0)
             r->loss = h.loss;
         else

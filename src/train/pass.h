@@ -10,6 +10,7 @@
 
 #include "model/forward.h"
 #include "train/balance.h"
+#include "train/divergence.h"
 #include "train/params.h"
 
 /* What a reward model makes of a sequence (reward.h). */
@@ -17,6 +18,22 @@ struct seq_score {
     int32_t at;   /* the token whose hidden state is scored */
     double value; /* out */
     double pull;  /* dloss / dvalue: written by struct pass_options' weigh */
+};
+
+/* What teachers say of a sequence (teachers.h): a row for each of its targets, in order. */
+struct teacher_rows {
+    int32_t k;
+    const int32_t *ids; /* [n_targets, k] or NULL: all tokens */
+    const float *logp;  /* [n_targets, k] */
+    const float *rest;  /* [n_targets] with ids */
+};
+
+/* What sequences with teacher_rows learn: (1 - weight) cross entropy + weight T^2 divergence. The
+ * square keeps the size of gradients when the temperature changes (Hinton et al. 2015). */
+struct distill_options {
+    struct divergence divergence;
+    double weight;
+    int32_t n_vocab; /* tokens that both know: 0 .. n_vocab - 1 */
 };
 
 struct train_seq {
@@ -32,6 +49,7 @@ struct train_seq {
     const int32_t *experts;
     const uint32_t *sets;
     struct seq_score *score; /* of passes that score; else NULL or not looked at */
+    const struct teacher_rows *teacher; /* or NULL */
 };
 
 struct pass_options {
@@ -45,6 +63,7 @@ struct pass_options {
     bool forward_only; /* losses alone */
     bool trunk_only;   /* MTP blocks are left alone */
     bool score;        /* sequences are scored, their targets are not predicted */
+    const struct distill_options *distill; /* of sequences with teachers; else not looked at */
     /* As in struct forward_keep, of all rows; or NULL. */
     int32_t *experts;
     const int32_t *forced_experts;
@@ -59,7 +78,8 @@ struct pass_options {
 /* A pass adds to what is there, sequence by sequence: the sums of a step do not depend on how it is
  * cut either. Start from zero. */
 struct pass_result {
-    double loss;                     /* sum of weight x nats over all targets */
+    double loss;                     /* sum of weight x what is learned over all targets */
+    double divergence;               /* the same of the divergence alone, in nats */
     double mtp_loss[MK_MAX_STREAMS]; /* the same of each MTP block */
     int64_t n_targets, n_rows;
     double *balance_loss;   /* [n_layers + n_mtp] or NULL: as it counts in the objective */

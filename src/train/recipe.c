@@ -33,10 +33,15 @@ struct source_text {
 struct task_text {
     char *name, *weight, *level, *level_max;
 };
+struct teacher_text {
+    char *path, *weight;
+};
 struct file_text {
     char *values[MAX_KEYS]; /* of the table's key i; NULL: not given */
     struct source_text *sources;
     uint64_t sources_count;
+    struct teacher_text *teachers;
+    uint64_t teachers_count;
     struct task_text *tasks;
     uint64_t tasks_count;
 };
@@ -82,6 +87,18 @@ static const cyaml_schema_value_t source_value = {
 static const cyaml_schema_field_t sources_field =
     CYAML_FIELD_SEQUENCE("sources", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
                          sources, &source_value, 0, RECIPE_MAX_SOURCES);
+static const cyaml_schema_field_t teacher_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct teacher_text, path, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct teacher_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t teacher_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct teacher_text, teacher_fields),
+};
+static const cyaml_schema_field_t teachers_field =
+    CYAML_FIELD_SEQUENCE("teachers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
+                         teachers, &teacher_value, 0, RECIPE_MAX_TEACHERS);
 static const cyaml_schema_field_t task_fields[] = {
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct task_text, name, 0, MAX_TEXT),
     CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -134,6 +151,8 @@ static void make_schema(struct schema *s)
                                                  .mapping = {.fields = s->fields[section]}}};
             if (!strcmp(keys[i].section, "data"))
                 s->fields[section][n_fields++] = sources_field;
+            if (!strcmp(keys[i].section, "distill"))
+                s->fields[section][n_fields++] = teachers_field;
         }
         s->fields[section][n_fields++] = text_field(keys[i].name, i);
     }
@@ -442,6 +461,24 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
     return 0;
 }
 
+static int put_teachers(struct recipe *r, const struct file_text *f, const char *path,
+                        struct mk_error *err)
+{
+    static const struct recipe_key weight = {
+        "distill.teachers", "weight", RECIPE_REAL, 0, 1e-6, 1e6, "1", NULL, NULL};
+
+    r->distill.n_teachers = (int32_t)f->teachers_count;
+    for (int32_t i = 0; i < r->distill.n_teachers; i++) {
+        struct recipe_teacher *out = &r->distill.teachers[i];
+
+        *out = (struct recipe_teacher){.path = f->teachers[i].path, .weight = 1};
+        if (f->teachers[i].weight &&
+            put_number(&weight, f->teachers[i].weight, path, &out->weight, err))
+            return err->code;
+    }
+    return 0;
+}
+
 static int put_tasks(struct recipe *r, const struct file_text *f, const char *path,
                      struct mk_error *err)
 {
@@ -527,6 +564,11 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
                             "%s: reward.head: not with lora.rank: name what learns beside the head "
                             "in model.learn",
                             path);
+    for (int32_t i = 0; r->distill.n_teachers && i < r->data.n_sources; i++)
+        if (r->data.sources[i].format == RECIPE_FORMAT_PAIRS)
+            return mk_error_set(err, MK_EINVAL,
+                                "%s: distill.teachers: not with pairs, which teach by themselves",
+                                path);
     if (r->train.batch_first > r->train.batch)
         return mk_error_set(err, MK_EINVAL, "%s: train.batch_first is above train.batch", path);
     return 0;
@@ -552,7 +594,10 @@ static int put_lists(struct recipe *r, const char *path, const char *base_path,
 {
     const struct file_text *file = r->text->file, *base = r->text->base;
 
-    if (file && (put_sources(r, file, path, err) || put_tasks(r, file, path, err)))
+    if (file && (put_sources(r, file, path, err) || put_teachers(r, file, path, err) ||
+                 put_tasks(r, file, path, err)))
+        return err->code;
+    if (base && !r->distill.n_teachers && put_teachers(r, base, base_path, err))
         return err->code;
     if (base && !r->data.n_sources && put_sources(r, base, base_path, err))
         return err->code;
@@ -780,6 +825,19 @@ static int put_source_list(struct buf *b, const struct recipe *r, struct mk_erro
     return 0;
 }
 
+static int put_teacher_list(struct buf *b, const struct recipe *r, struct mk_error *err)
+{
+    if (r->distill.n_teachers && buf_append_string(b, "  teachers:\n", err))
+        return err->code;
+    for (int32_t i = 0; i < r->distill.n_teachers; i++)
+        if (buf_append_string(b, "  - path: ", err) ||
+            put_quoted(b, r->distill.teachers[i].path, err) ||
+            buf_append_string(b, "\n    weight: ", err) ||
+            put_real(b, r->distill.teachers[i].weight, err) || buf_append_string(b, "\n", err))
+            return err->code;
+    return 0;
+}
+
 static int put_task_list(struct buf *b, const struct recipe *r, struct mk_error *err)
 {
     if (r->n_tasks && buf_append_string(b, "tasks:\n", err))
@@ -807,6 +865,9 @@ int recipe_write(const struct recipe *r, struct buf *out, struct mk_error *err)
         if (inside && begins && buf_printf(out, err, "%s:\n", keys[i].section))
             return err->code;
         if (inside && begins && !strcmp(keys[i].section, "data") && put_source_list(out, r, err))
+            return err->code;
+        if (inside && begins && !strcmp(keys[i].section, "distill") &&
+            put_teacher_list(out, r, err))
             return err->code;
         if (buf_printf(out, err, "%s%s: ", inside ? "  " : "", keys[i].name) ||
             put_value(out, r, &keys[i], err) || buf_append_string(out, "\n", err))

@@ -36,6 +36,14 @@ struct recipe_task {
     int64_t level, level_max; /* where it begins; how far the curriculum may go */
 };
 
+#define RECIPE_MAX_TEACHERS 8
+
+/* Whose probabilities are learned, see teachers.h. */
+struct recipe_teacher {
+    const char *path;
+    double weight;
+};
+
 /* Strings live as long as the recipe. Units: tokens unless said otherwise. */
 struct recipe {
     const char *base; /* "" once it has been read: its values are then here */
@@ -85,6 +93,14 @@ struct recipe {
         bool head;
         double centre;
     } reward;
+    struct { /* with teachers, see divergence.h */
+        struct recipe_teacher teachers[RECIPE_MAX_TEACHERS];
+        int32_t n_teachers;
+        int64_t kl; /* enum divergence_kind */
+        double beta, temperature, weight;
+        int64_t top_k;
+        const char *cache;
+    } distill;
     struct {
         int64_t kind; /* enum schedule_kind */
         int64_t warmup_tokens;

@@ -101,6 +101,7 @@ static struct pass_options pass_options_of(const struct trainer *t, const struct
                              .mtp_weight = late ? o->mtp_late_weight : o->mtp_weight,
                              .balance = o->balance,
                              .capacity = o->capacity,
+                             .distill = &o->distill,
                              .keep_bytes = o->keep_bytes};
 
     p.balance.token_scale = b->n_tokens ? 1 / (double)b->n_tokens : 0;
@@ -151,6 +152,7 @@ static int run_passes(struct trainer *t, const struct batch *b, double scale,
         r->n_passes++;
     }
     r->loss = (b->pairs ? r->dpo.loss : pr.loss) * o.scale;
+    r->divergence = pr.divergence * o.scale;
     for (int32_t k = 0; k < a->n_mtp; k++)
         r->mtp_loss += pr.mtp_loss[k] * o.scale / a->n_mtp;
     for (int32_t l = 0; t->balance_loss && l < layers; l++)
@@ -255,6 +257,8 @@ int trainer_step(struct trainer *t, struct corpus *corpus, struct step_report *r
     if (batch_draw(&b, corpus, n, &t->batch_memory, err))
         return err->code;
     n_losses = b.pairs ? b.n_seqs / 2 : b.n_targets;
+    if (t->teachers && teachers_grade(t->teachers, b.seqs, b.n_seqs, &t->batch_memory, err))
+        return err->code;
     if (trainer_update(t, &b, n_losses ? 1 / (double)n_losses : 0, t->state.tokens + b.n_tokens, r,
                        err))
         return err->code;

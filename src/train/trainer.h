@@ -9,6 +9,7 @@
 #include "train/optim.h"
 #include "train/reward.h"
 #include "train/schedule.h"
+#include "train/teachers.h"
 
 struct trainer_options {
     struct optim_options optim;
@@ -30,6 +31,7 @@ struct trainer_options {
     double ema; /* weight of the old mean of weights, e.g. 0.999; 0: none is kept */
     struct dpo_options dpo; /* of pairs */
     struct reward_options reward; /* on: what pairs teach instead */
+    struct distill_options distill; /* with teachers */
     enum mk_mla mla;
     enum dtype compute; /* MK_F32, or of the products: MK_BF16, MK_F8_E4M3; see narrow.h */
 };
@@ -51,6 +53,7 @@ struct trainer {
     struct trainer_options o;
     struct params *params; /* borrowed */
     struct compute *c;     /* borrowed */
+    struct teachers *teachers; /* borrowed, set by the caller; NULL: learn from the text alone */
     struct model model;
     struct optim optim;
     struct arena pass_memory, batch_memory;
@@ -66,6 +69,7 @@ struct step_report {
     int64_t n_tokens, n_targets;
     int32_t n_passes;
     double lr, loss, mtp_loss, balance_loss; /* nats a target */
+    double divergence;                       /* from teachers, the same */
     double norm;
     bool skipped;
     struct dpo_sums dpo; /* of pairs: `loss` is theirs; see reward.h for a head's */

@@ -235,7 +235,8 @@ static void a_written_recipe_reads_back_to_itself(void **state)
     good(&r,
          MINIMAL "  - path: 'b \"c\\d.txt'\n    name: \"x y\"\n    weight: 0.1\n"
                  "  - {path: c, weights: [{tokens: 7, weight: 0.3}, {tokens: 9, weight: 0}]}\n"
-                 "sample: {prompt: \"To be,\\n\"}\noptimizer: {lr: 0.1, ema: 0.999}\n",
+                 "sample: {prompt: \"To be,\\n\"}\noptimizer: {lr: 0.1, ema: 0.999}\n"
+                 "distill: {kl: reverse, teachers: [{path: \"t 1\"}, {path: u, weight: 0.3}]}\n",
          NULL);
     buf_init(&first, 1 << 20);
     buf_init(&second, 1 << 20);
@@ -248,6 +249,9 @@ static void a_written_recipe_reads_back_to_itself(void **state)
     assert_string_equal(again.sample.prompt, "To be,\n");
     assert_string_equal(again.data.sources[1].path, "b \"c\\d.txt");
     assert_true(again.optimizer.lr == 0.1);
+    assert_int_equal(again.distill.n_teachers, 2);
+    assert_string_equal(again.distill.teachers[0].path, "t 1");
+    assert_true(again.distill.teachers[0].weight == 1 && again.distill.teachers[1].weight == 0.3);
     recipe_keys(&n);
     for (int32_t i = 0; i < n; i++) /* nothing is left out */
         assert_non_null(strstr(first.data, recipe_keys(&n)[i].name));

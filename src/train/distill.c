@@ -1,0 +1,69 @@
+/* distill.c: see distill.h. */
+#include "train/distill.h"
+
+#include <stdio.h>
+
+#include "base/folder.h"
+
+#define PATH 4096
+
+struct distill_options distill_options_of(const struct recipe *r)
+{
+    return (struct distill_options){
+        .divergence = {.kind = (enum divergence_kind)r->distill.kl,
+                       .beta = r->distill.beta,
+                       .temperature = r->distill.temperature},
+        .weight = r->distill.weight};
+}
+
+static int join(char out[PATH], const char *base, const char *path, struct mk_error *err)
+{
+    int n = *path == '/' || !*base ? snprintf(out, PATH, "%s", path)
+                                   : snprintf(out, PATH, "%s/%s", base, path);
+
+    return n < PATH ? 0 : mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
+}
+
+/* The file's path; its folder is there then. */
+static int cache_path(char out[PATH], const struct recipe *r, const struct distill_place *place,
+                      struct mk_error *err)
+{
+    char folder[PATH];
+
+    if (*r->distill.cache)
+        return join(out, place->base, r->distill.cache, err);
+    if (join(folder, place->run, "data", err) || folder_make(folder, err))
+        return err->code;
+    return join(out, folder, "teachers.rows", err);
+}
+
+int distill_open(struct teachers *t, const struct recipe *r, const struct distill_place *place,
+                 const struct tokenizer *vocabulary, int32_t n_vocab, struct compute *c,
+                 struct mk_error *err)
+{
+    struct teachers_options o = {.n = r->distill.n_teachers,
+                                 .temperature = r->distill.temperature,
+                                 .top_k = (int32_t)r->distill.top_k,
+                                 .pass_tokens = r->train.pass_tokens,
+                                 .n_vocab = n_vocab,
+                                 .mla = MK_MLA_EXPANDED,
+                                 .vocabulary = vocabulary};
+    char paths[TEACHERS_MAX][PATH], cache[PATH];
+
+    if (o.n == 0)
+        return 0;
+    for (int32_t i = 0; i < o.n; i++) {
+        if (join(paths[i], place->base, r->distill.teachers[i].path, err))
+            return err->code;
+        o.paths[i] = paths[i];
+        o.weights[i] = r->distill.teachers[i].weight;
+    }
+    if (place->run && cache_path(cache, r, place, err))
+        return err->code;
+    o.cache = place->run ? cache : NULL;
+    if (!vocabulary)
+        return mk_error_set(err, MK_EINVAL,
+                            "distill.teachers: the run has no tokenizer to compare with theirs: "
+                            "name one in tokenizer.path");
+    return teachers_open(t, &o, c, err) ? mk_error_wrap(err, "distill.teachers") : 0;
+}
