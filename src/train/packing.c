@@ -185,6 +185,50 @@ static void place(struct packer *k, int64_t piece)
     open_room(k, s);
 }
 
+/* ---- order ----------------------------------------------------------------------------------- */
+
+/* A sequence by the piece that opened it. */
+struct opening {
+    int64_t document, begin, sequence;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct opening *x = a, *y = b;
+
+    if (x->document != y->document)
+        return x->document < y->document ? -1 : 1;
+    return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+/* Sequences were opened by falling length: the last share of them, which validation takes, would be
+ * the shortest documents. In the order of the text it is the end of the text. */
+static int order(struct packer *k, struct mk_error *err)
+{
+    size_t n = (size_t)k->p->n_sequences;
+    struct opening *openings = malloc((n + 1) * sizeof *openings);
+    int64_t *rank = malloc((n + 1) * sizeof *rank), opened = 0;
+
+    if (!openings || !rank) {
+        free(openings);
+        free(rank);
+        return mk_error_memory(err, n * sizeof *openings);
+    }
+    for (int64_t i = 0; i < k->n_pieces; i++)
+        if (k->sequence[i] == opened) {
+            openings[opened] = (struct opening){k->pieces[i].document, k->pieces[i].begin, opened};
+            opened++;
+        }
+    qsort(openings, n, sizeof *openings, by_place);
+    for (size_t i = 0; i < n; i++)
+        rank[openings[i].sequence] = (int64_t)i;
+    for (int64_t i = 0; i < k->n_pieces; i++)
+        k->sequence[i] = rank[k->sequence[i]];
+    free(openings);
+    free(rank);
+    return 0;
+}
+
 /* The pieces in the order of their sequences; inside one as they were placed. */
 static int gather(struct packer *k, struct mk_error *err)
 {
@@ -221,6 +265,8 @@ int packing_init(struct packing *p, const int64_t *lengths, int64_t n_documents,
         rc = take_memory(&k, err);
     for (int64_t i = 0; !rc && i < k.n_pieces; i++)
         place(&k, i);
+    if (!rc)
+        rc = order(&k, err);
     if (!rc)
         rc = gather(&k, err);
     free(k.pieces);

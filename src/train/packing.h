@@ -4,6 +4,7 @@
  * Longest documents first, each into the sequence with the least room that still holds it. Only a
  * document longer than a sequence is split: into whole sequences, and a rest that is packed like a
  * document. Fragments of one sequence must not see one another: that is the document mask.
+ * Sequences are in the order of the text, by the fragment that opened each.
  *
  * The same lengths give the same packing: among equals the lower document is first, and of
  * sequences with equal room the one that came to it last is taken. Time: documents + length, times

@@ -45,13 +45,13 @@ static void assert_sound(const struct packing *p, const int64_t *lengths, int64_
 }
 
 /* By hand, 10 tokens a sequence: 25 is 10, 10 and 5. Then 8 | 7 | 5 finds nothing, opens | 3 goes
- * to 7, the least room that holds it | 2 to 8 | 2 to 5. */
+ * to 7, the least room that holds it | 2 to 8 | 2 to 5. In the order of 7, 25 and 8. */
 static void the_least_room_that_holds_a_document_is_taken(void **state)
 {
     static const int64_t lengths[] = {2, 7, 25, 3, 8, 2};
-    static const struct fragment want[] = {{2, 0, 10}, {2, 10, 10}, {4, 0, 8}, {0, 0, 2},
-                                           {1, 0, 7}, {3, 0, 3}, {2, 20, 5}, {5, 0, 2}};
-    static const int64_t first[] = {0, 1, 2, 4, 6, 8};
+    static const struct fragment want[] = {{1, 0, 7}, {3, 0, 3}, {2, 0, 10}, {2, 10, 10},
+                                           {2, 20, 5}, {5, 0, 2}, {4, 0, 8}, {0, 0, 2}};
+    static const int64_t first[] = {0, 2, 3, 4, 6, 8};
     struct mk_error err = {0};
     struct packing p;
 
@@ -136,6 +136,26 @@ static void many_documents_leave_hardly_any_room(void **state)
     free(lengths);
 }
 
+/* Validation takes the last sequences: they must not be those of the shortest documents. */
+static void the_last_sequences_hold_documents_of_all_lengths(void **state)
+{
+    enum { N = 5000, LENGTH = 256 };
+    static int64_t lengths[N];
+    struct mk_error err = {0};
+    int64_t n_long = 0, n = 0;
+    struct packing p;
+
+    (void)state;
+    for (int64_t d = 0; d < N; d++)
+        lengths[d] = rng_uniform(3, 0, (uint64_t)d) < 0.15 ? 51 : 29;
+    assert_int_equal(packing_init(&p, lengths, N, LENGTH, &err), 0);
+    assert_sound(&p, lengths, N);
+    for (int64_t i = p.first[p.n_sequences * 9 / 10]; i < p.n_fragments; i++, n++)
+        n_long += p.fragments[i].n == 51;
+    assert_true(n_long > n / 10 && n_long < n / 5);
+    packing_release(&p);
+}
+
 static void nothing_packs_to_nothing_and_nonsense_is_refused(void **state)
 {
     static const int64_t bad[] = {3, -1}, out[] = {3, 0, 2}, huge[] = {INT64_MAX, INT64_MAX};
@@ -162,6 +182,7 @@ int main(void)
         cmocka_unit_test(the_least_room_that_holds_a_document_is_taken),
         cmocka_unit_test(random_documents_pack_as_the_definition_says),
         cmocka_unit_test(many_documents_leave_hardly_any_room),
+        cmocka_unit_test(the_last_sequences_hold_documents_of_all_lengths),
         cmocka_unit_test(nothing_packs_to_nothing_and_nonsense_is_refused),
     };
 
