@@ -130,7 +130,7 @@ void packed_fill(struct packed *p, const struct weight_src *original)
     for (int64_t i = 0; i < n_panels; i++) {
         unsigned char *panel = p->data + i * p->panel_bytes;
 
-        if (i == n_panels - 1 || !dtype_is_quantised(p->dtype))
+        if (i == n_panels - 1) /* lanes that are not there */
             memset(panel, 0, (size_t)p->panel_bytes);
         else
             memset(panel + p->panel_bytes - 64, 0, 64);

@@ -34,10 +34,11 @@ struct linear {
     const int32_t *x_rows;
     float *dx; /* [n_rows, n_in] or NULL; never with dy_rows' indices */
     int64_t dx_stride;
-    bool add;       /* to dx, else it is written */
+    bool add;       /* to dx, when all that is written is there; else it is written */
     int32_t stream; /* of the gradient */
 };
-/* No two jobs may share dx. */
+/* No two jobs that write may share dx, nor two that add. Jobs with the same x should be neighbours:
+ * it is then packed once. */
 int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_jobs,
                     struct mk_error *err);
 /* db += sum of dy over the rows. */

@@ -37,7 +37,7 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
     struct param *w_down = params_get(b->p, gate + 2, layer, 0);
     int64_t d = s->m->arch.d_model, f = w_gate->shape[0], n = s->n_rows;
     float *act, *dgate, *dup; /* [t, f] */
-    struct linear down, first, second;
+    struct linear down, in[2];
 
     if (step_take(s, &act, f, err) || step_take(s, &dgate, f, err) || step_take(s, &dup, f, err) ||
         swiglu_kept(b, w_gate, n, &kept, err))
@@ -54,7 +54,7 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
     if (linear_backward(b, &down, 1, err))
         return err->code;
     s->c->k->silu_mul_backward(s->c, dgate, dup, f, kept.gate, kept.up, f, dup, f, n, (int32_t)f);
-    first = (struct linear){.p = w_gate,
+    in[0] = (struct linear){.p = w_gate,
                             .n_rows = n,
                             .dy = dgate,
                             .dy_stride = f,
@@ -62,16 +62,11 @@ int swiglu_backward(struct backward *b, enum weight_role gate, int32_t layer, co
                             .x_stride = d,
                             .dx = dx,
                             .dx_stride = d};
-    second = (struct linear){.p = w_up,
-                             .n_rows = n,
-                             .dy = dup,
-                             .dy_stride = f,
-                             .x = x,
-                             .x_stride = d,
-                             .dx = dx,
-                             .dx_stride = d,
-                             .add = true};
-    if (linear_backward(b, &first, 1, err) || linear_backward(b, &second, 1, err))
+    in[1] = in[0];
+    in[1].p = w_up;
+    in[1].dy = dup;
+    in[1].add = true;
+    if (linear_backward(b, in, 2, err))
         return err->code;
     arena_rewind(s->memory, mark);
     return 0;

@@ -131,13 +131,14 @@ int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_job
                     struct mk_error *err)
 {
     struct arena_mark mark = arena_mark(b->s->memory);
+    struct gemm_job *weights, *writing, *adding;
+    int32_t n_weights = 0, n_writing = 0, n_adding = 0;
     struct compute *c = b->s->c;
-    struct gemm_job *weights, *inputs;
     struct linear *for_dw;
-    int32_t n_weights = 0, n_inputs = 0;
 
     if (arena_take(b->s->memory, &weights, (size_t)n_jobs, sizeof *weights, err) ||
-        arena_take(b->s->memory, &inputs, (size_t)n_jobs, sizeof *inputs, err) ||
+        arena_take(b->s->memory, &writing, (size_t)n_jobs, sizeof *writing, err) ||
+        arena_take(b->s->memory, &adding, (size_t)n_jobs, sizeof *adding, err) ||
         arena_take(b->s->memory, &for_dw, (size_t)n_jobs, sizeof *for_dw, err))
         return err->code;
     for (int32_t i = 0; i < n_jobs; i++) {
@@ -148,11 +149,14 @@ int linear_backward(struct backward *b, const struct linear *jobs, int32_t n_job
             return err->code;
         if (jobs[i].p->grad && jobs[i].x)
             weights[n_weights++] = weight_job(&for_dw[i]);
-        if (jobs[i].dx)
-            inputs[n_inputs++] = input_job(&for_dx);
+        if (jobs[i].dx && jobs[i].add)
+            adding[n_adding++] = input_job(&for_dx);
+        else if (jobs[i].dx)
+            writing[n_writing++] = input_job(&for_dx);
     }
     if ((n_weights && c->k->gemm_tn(c, weights, n_weights, err)) ||
-        (n_inputs && c->k->gemm_nn(c, inputs, n_inputs, err)) ||
+        (n_writing && c->k->gemm_nn(c, writing, n_writing, err)) ||
+        (n_adding && c->k->gemm_nn(c, adding, n_adding, err)) ||
         lora_backward(b, for_dw, n_jobs, err))
         return err->code;
     arena_rewind(b->s->memory, mark);

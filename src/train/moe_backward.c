@@ -85,37 +85,44 @@ static int gather(struct backward *b, int32_t layer, const struct moe_saved *sav
     return 0;
 }
 
-/* The same job for every expert that has rows; `role` says which matrix. dy and x are gathered
- * unless their rows are named. */
-static int experts(struct backward *b, int32_t layer, const struct moe_saved *saved,
-                   enum weight_role role, const struct linear *all, struct mk_error *err)
+/* A job of one expert: its matrix of this role, its rows of `all`. dy and x are gathered unless
+ * their rows are named. */
+static struct linear expert_job(struct backward *b, int32_t layer, const struct routing *r,
+                                int32_t expert, enum weight_role role, const struct linear *all)
 {
-    const struct arch *a = &b->s->m->arch;
+    int64_t first = r->first[expert];
+    struct linear l = *all;
+
+    l.p = params_get(b->p, role, layer, expert);
+    l.n_rows = r->first[expert + 1] - first;
+    if (l.dy_rows)
+        l.dy_rows += first;
+    else
+        l.dy += first * l.dy_stride;
+    if (l.x_rows)
+        l.x_rows += first;
+    else if (l.x)
+        l.x += first * l.x_stride;
+    if (l.dx)
+        l.dx += first * l.dx_stride;
+    return l;
+}
+
+/* These jobs, the first for the matrix `role`, the next for the one behind it, for every expert
+ * that has rows. */
+static int experts(struct backward *b, int32_t layer, const struct moe_saved *saved,
+                   enum weight_role role, const struct linear *all, int32_t n_all,
+                   struct mk_error *err)
+{
+    int32_t n_experts = b->s->m->arch.n_experts, n = 0;
+    const struct routing *r = &saved->routing;
     struct linear *jobs;
-    int32_t n = 0;
 
-    if (arena_take(b->s->memory, &jobs, (size_t)a->n_experts, sizeof *jobs, err))
+    if (arena_take(b->s->memory, &jobs, (size_t)n_experts * (size_t)n_all, sizeof *jobs, err))
         return err->code;
-    for (int32_t e = 0; e < a->n_experts; e++) {
-        int64_t first = saved->routing.first[e], rows = saved->routing.first[e + 1] - first;
-        struct linear l = *all;
-
-        if (!rows)
-            continue;
-        l.p = params_get(b->p, role, layer, e);
-        l.n_rows = rows;
-        if (l.dy_rows)
-            l.dy_rows += first;
-        else
-            l.dy += first * l.dy_stride;
-        if (l.x_rows)
-            l.x_rows += first;
-        else if (l.x)
-            l.x += first * l.x_stride;
-        if (l.dx)
-            l.dx += first * l.dx_stride;
-        jobs[n++] = l;
-    }
+    for (int32_t e = 0; e < n_experts; e++)
+        for (int32_t i = 0; i < n_all && r->first[e + 1] > r->first[e]; i++)
+            jobs[n++] = expert_job(b, layer, r, e, role + (enum weight_role)i, &all[i]);
     return linear_backward(b, jobs, n, err);
 }
 
@@ -130,27 +137,26 @@ static int experts_backward(struct backward *b, int32_t layer, const struct moe_
         .dy = dout, .dy_stride = d, .dy_rows = g->token, .dx = g->dact, .dx_stride = f};
     struct linear down = {
         .dy = dout, .dy_stride = d, .dy_rows = g->token, .x = g->act, .x_stride = f};
-    struct linear in = {.dy_stride = f,
-                        .x = x,
-                        .x_stride = d,
-                        .x_rows = g->token,
-                        .dx = dx_rows,
-                        .dx_stride = d};
+    struct linear in[2] = {{.dy_stride = f,
+                            .x = x,
+                            .x_stride = d,
+                            .x_rows = g->token,
+                            .dx = dx_rows,
+                            .dx_stride = d}};
     float *dup = g->act; /* not needed any more by then */
 
-    if (experts(b, layer, moe, W_EXPERT_DOWN, &into_act, err))
+    if (experts(b, layer, moe, W_EXPERT_DOWN, &into_act, 1, err))
         return err->code;
     exec_run(s->c->ex, (g->n + ROWS_A_TASK - 1) / ROWS_A_TASK, weigh_task, g);
-    if (experts(b, layer, moe, W_EXPERT_DOWN, &down, err))
+    if (experts(b, layer, moe, W_EXPERT_DOWN, &down, 1, err))
         return err->code;
     s->c->k->silu_mul_backward(s->c, g->dact, dup, f, g->kept.gate, g->kept.up, f, g->dact, f, g->n,
                                (int32_t)f);
-    in.dy = g->dact;
-    if (experts(b, layer, moe, W_EXPERT_GATE, &in, err))
-        return err->code;
-    in.dy = dup;
-    in.add = true;
-    if (experts(b, layer, moe, W_EXPERT_UP, &in, err))
+    in[1] = in[0];
+    in[0].dy = g->dact;
+    in[1].dy = dup;
+    in[1].add = true;
+    if (experts(b, layer, moe, W_EXPERT_GATE, in, 2, err))
         return err->code;
     if (params_get(b->p, W_EXPERT_GATE, layer, 0)->compute == MK_F8_E4M3)
         bf16_round(s->c->ex, dx_rows, dx_rows, g->n * d); /* as it is sent back */

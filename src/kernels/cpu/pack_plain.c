@@ -68,6 +68,24 @@ static void pack_lane_bf16(const struct weight_src *src, int64_t r, unsigned cha
         memcpy(out + k / 2 * MK_PANEL * 4 + (k + 1) % 2 * 2, in + k * step, 2);
 }
 
+/* All lanes of a panel at once, which is written in order: training packs every weight anew after
+ * each step. Values of two inputs lie in one word, the earlier in its upper half. */
+static void pack_panel_bf16(const struct weight_src *src, int64_t row, unsigned char *out)
+{
+    const unsigned char *in[MK_PANEL];
+
+    for (int lane = 0; lane < MK_PANEL; lane++)
+        in[lane] = source(src, row + lane, 0);
+    for (int64_t pair = 0; pair < src->n_in / 2; pair++)
+        for (int lane = 0; lane < MK_PANEL; lane++) {
+            uint32_t two = load32(in[lane] + pair * 4);
+
+            store32(out + (pair * MK_PANEL + lane) * 4, two << 16 | two >> 16);
+        }
+    for (int lane = 0; src->n_in % 2 && lane < MK_PANEL; lane++)
+        pack_lane_bf16(src, row + lane, out + lane * 4, src->n_in - 1, src->n_in);
+}
+
 static float fp8_scale(const struct weight_src *src, int64_t r, int64_t k)
 {
     if (!src->scales)
@@ -98,6 +116,10 @@ void plain_pack(const struct weight_src *src, int32_t block_in, int64_t index,
     int64_t n_lanes = src->n_out - index * MK_PANEL, row = index * MK_PANEL;
 
     n_lanes = n_lanes < MK_PANEL ? n_lanes : MK_PANEL;
+    if (src->dtype == MK_BF16 && n_lanes == MK_PANEL && !src->transposed) {
+        pack_panel_bf16(src, row, panel);
+        return;
+    }
     for (int32_t lane = 0; src->dtype == MK_F8_E4M3 && lane < n_lanes; lane++)
         pack_lane_fp8(src, block_in, row + lane, lane, panel);
     for (int64_t k = 0; src->dtype != MK_F8_E4M3 && k < src->n_in; k += PACK_INPUTS) {
