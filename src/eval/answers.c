@@ -265,6 +265,8 @@ static int write_line(struct writer *w, const struct asked *a, const struct judg
         json_array_append_new(answers, describe(w, &all[i]));
     json_object_set_new(line, "question", records_text(a->item.question,
                                                        strlen(a->item.question)));
+    if (suite_is_built_in(w->j->suite))
+        json_object_set_new(line, "level", json_integer(job_level(w->j, w->j->records.n)));
     json_object_set_new(line, "prompt", records_text(a->prompt.text.data, a->prompt.text.n));
     json_object_set_new(line, "reference", a->item.answer ? json_string(a->item.answer)
                                                           : json_null());

@@ -36,9 +36,9 @@ static int check(const struct eval_options *o, struct mk_error *err)
         return mk_error_set(err, MK_EINVAL, "%d samples of %d tokens, %d at a time, %d shots: "
                             "none may be negative, tokens and slots at least 1", o->n_samples,
                             o->max_tokens, o->n_slots, o->n_shots);
-    if (o->n_samples > 1 && o->temperature == 0)
-        return mk_error_set(err, MK_EINVAL, "%d samples at temperature 0 would all be the same: "
-                            "say a --temperature", o->n_samples);
+    if (o->n_samples != 1 && o->temperature == 0)
+        return mk_error_set(err, MK_EINVAL, "samples at temperature 0 would all be the same: say "
+                            "a --temperature, or --samples 1");
     if (o->k > 1 && o->n_samples && o->k > o->n_samples)
         return mk_error_set(err, MK_EINVAL, "pass@%d needs at least %d samples", o->k, o->k);
     return 0;

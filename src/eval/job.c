@@ -56,7 +56,7 @@ static int add_shot(struct job *j, const struct task *from, int level, int64_t i
     return rc;
 }
 
-static int level_of(const struct job *j, int64_t i)
+int job_level(const struct job *j, int64_t i)
 {
     return j->suite->level >= 0 ? j->suite->level : (int)(i % (task_max_level(j->task) + 1));
 }
@@ -78,7 +78,7 @@ static int make_shots(struct job *j, struct mk_error *err)
     if (j->o->shots_from && task_open(&other, j->o->shots_from, err))
         return err->code;
     for (int64_t i = 0; !rc && i < n; i++)
-        rc = add_shot(j, other ? other : j->task, other ? 0 : level_of(j, i), i, err);
+        rc = add_shot(j, other ? other : j->task, other ? 0 : job_level(j, i), i, err);
     task_close(other);
     return rc;
 }
@@ -126,7 +126,7 @@ static int draw(struct job *j, struct mk_error *err)
     for (int64_t i = 0; !rc && i < j->n; i++) {
         struct task_item *item = &j->asked[i].item;
 
-        rc = built_in ? task_draw(j->task, TASK_TEST, level_of(j, i), j->o->seed, i, item, err)
+        rc = built_in ? task_draw(j->task, TASK_TEST, job_level(j, i), j->o->seed, i, item, err)
                       : task_draw(j->task, TASK_ALL, 0, 0, first + i, item, err);
     }
     return rc;

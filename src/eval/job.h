@@ -52,6 +52,8 @@ int  job_append(struct job *j, json_t *line, struct mk_error *err);
 void job_tell(const struct job *j, int64_t n_tokens);
 /* The question without the choices below it: how many bytes of it. */
 size_t job_stem(const struct task_item *item);
+/* Of question i; 0 where there are none. */
+int job_level(const struct job *j, int64_t i);
 /* How the suite was run, in one line. */
 void job_describe(const struct job *j, char *line, size_t size);
 

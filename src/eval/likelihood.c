@@ -1,6 +1,7 @@
 /* likelihood.c: see likelihood.h. */
 #include "eval/likelihood.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,14 @@ static int add(struct likelihood *l, const int32_t *ids, size_t n, double *sum,
     return 0;
 }
 
+static int check(double sum, struct mk_error *err)
+{
+    if (isfinite(sum))
+        return 0;
+    return mk_error_set(err, MK_EFORMAT, "the model gives no number for a log-probability: see "
+                        "--check-tensors");
+}
+
 int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t from, double *sum,
                   struct mk_error *err)
 {
@@ -71,13 +80,13 @@ int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t fro
     if (from == (size_t)l->n_prompt) {
         *sum = (double)mk_logprob(l->m, l->last, ids[from]);
         mk_session_truncate(l->session, l->n_prompt);
-        return add(l, ids + from, n - from, sum, err);
+        return add(l, ids + from, n - from, sum, err) ? err->code : check(*sum, err);
     }
     mk_session_truncate(l->session, (int32_t)from - 1);
     if (add(l, ids + from - 1, n - from + 1, sum, err))
         return err->code;
     l->n_prompt = 0;
-    return 0;
+    return check(*sum, err);
 }
 
 int likelihood_whole(struct likelihood *l, const int32_t *ids, size_t n, double *sum,
@@ -85,5 +94,5 @@ int likelihood_whole(struct likelihood *l, const int32_t *ids, size_t n, double 
 {
     *sum = 0;
     mk_session_truncate(l->session, 0);
-    return add(l, ids, n, sum, err);
+    return add(l, ids, n, sum, err) ? err->code : check(*sum, err);
 }

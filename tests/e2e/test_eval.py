@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import re
 import signal
@@ -70,6 +71,7 @@ def test_everything_that_was_asked_and_answered_is_written(minke, gsm8k, tmp_pat
     out = tmp_path / "out"
     shown = run(minke, out, "--suite", f"gsm8k:{gsm8k},parity:2", "--max-tokens", 8, "--limit", 5,
                 "--prompt", "raw", "--shots", 2)
+    assert {x["level"] for x in records(out, "parity-2")} == {2}
     for suite in "gsm8k", "parity-2":
         lines = records(out, suite)
         assert [x["id"] for x in lines] == list(range(5))
@@ -96,7 +98,7 @@ def files_of(out):
 def test_an_evaluation_killed_at_any_moment_is_the_one_that_was_not(minke, gsm8k, mmlu, tmp_path):
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 40)
     args = ["--suite", f"gsm8k:{gsm8k},mmlu:{mmlu},text:{tmp_path / 'text.txt'},letters",
-            "--limit", 30, "--max-tokens", 60, "-n", 2, "-t", 1, "--slots", 2, "--context", 64]
+            "--limit", 12, "--max-tokens", 40, "-n", 2, "-t", 1, "--slots", 2, "--context", 64]
     run(minke, tmp_path / "whole", *args)
     out, dice = tmp_path / "out", random.Random(3)
     command = [MINKE, "eval", MODEL, "--out", out, "-q", *map(str, args)]
@@ -232,6 +234,25 @@ def test_programs_run_only_where_allowed(minke, tmp_path):
     assert answer["reason"] != "passed" and answer["answer"].startswith("def one():")
 
 
+def test_a_right_program_passes(minke, chat_recipe, tmp_path):  # noqa: F811
+    """A model that has learned to answer one question with a function, beside a sentence."""
+    ask = ("Complete this Python function. Answer with the whole function in a code block.\n\n"
+           f"```python\n{FUNCTION['prompt']}```")
+    answer = "Here it is:\n```python\ndef one():\n    return 1\n```"
+    write(tmp_path / "talks.jsonl", {"messages": [{"role": "user", "content": ask},
+                                                  {"role": "assistant", "content": answer}]})
+    model = minke("train", chat_recipe, "-q", "--set", "data.sequence=300",
+                  "--set", "train.tokens=15000").stdout.strip()
+    r = minke("eval", model, "--suite", f"humaneval:{write(tmp_path / 'h.jsonl', FUNCTION)}", "--out",
+              tmp_path / "out", "--allow-code", "--max-tokens", 150)
+    if r.returncode:
+        failed(r, "nothing was run")
+        pytest.skip("no sandbox here")
+    x = records(tmp_path / "out", "humaneval")[0]
+    assert x["answers"][0]["text"].strip() == answer and x["answers"][0]["reason"] == "passed"
+    assert x["scores"]["pass@1"] == 1
+
+
 def test_another_evaluation_is_not_written_over(minke, gsm8k, tmp_path):
     out = tmp_path / "out"
     run(minke, out, "--suite", f"gsm8k:{gsm8k}", "--max-tokens", 4)
@@ -255,6 +276,7 @@ def test_mistakes_are_named(minke, gsm8k, tmp_path):
     failed(ask("--suite", f"gsm8k:{tmp_path / 'none.jsonl'}"), "none.jsonl")
     failed(ask("--suite", f"text:{tmp_path / 'none.txt'}"), "none.txt")
     failed(ask("--suite", "parity", "-n", 4), "temperature")
+    failed(ask("--suite", "parity", "--preset", "deepseek", "-t", 0), "temperature")
     failed(ask("--suite", "parity", "-n", 4, "-t", 1, "-k", 8), "pass@8")
     failed(ask("--suite", "parity", "--prompt", "no hole"), "{question}")
     failed(ask("--suite", f"gsm8k:{gsm8k}", "--shots", 12), "none is left")
@@ -398,3 +420,29 @@ def test_models_are_compared_side_by_side(minke, gsm8k, mmlu, tmp_path):
     failed(minke("report", tmp_path / "a", tmp_path / "nothing"), "nothing/results.json")
     (tmp_path / "b/mmlu.jsonl").write_text("nonsense\n")
     failed(minke("report", tmp_path / "a", tmp_path / "b"), "mmlu.jsonl", "line 1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_a_full_disk_keeps_what_is_done(minke, gsm8k, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12k", "tmpfs", disk]).returncode:
+        pytest.skip("no tmpfs here")
+    args = ("--suite", f"gsm8k:{gsm8k}", "--max-tokens", 300, "--slots", 4)
+    try:
+        failed(minke("eval", MODEL, "--out", disk, *args), "cannot be written")
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        done = (disk / "gsm8k.jsonl").read_bytes()
+        assert done
+        run(minke, disk, *args)
+        whole = (disk / "gsm8k.jsonl").read_bytes()
+        assert whole.startswith(done[:done.rfind(b"\n") + 1]) and len(records(disk, "gsm8k")) == 12
+    finally:
+        subprocess.run(["umount", disk])
+
+
+def test_weights_that_are_no_numbers_are_told(minke, mmlu, tmp_path):
+    broken = tmp_path / "broken.gguf"
+    good = (ROOT / "tests/golden/gguf/qwen2.gguf").read_bytes()
+    broken.write_bytes(good[:-100000] + b"\xff" * 100000)
+    failed(minke("eval", broken, "--suite", f"mmlu:{mmlu}", "--out", tmp_path / "out"), "no number")
