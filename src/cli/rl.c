@@ -58,7 +58,8 @@ int cmd_rl(int argc, char **argv)
         .arguments = "RECIPE.yaml",
         .about = "Lets a model answer questions whose answers can be checked, and learn from what\n"
                  "was right (GRPO). Recipes have a list of tasks and the sections rl and rollout;\n"
-                 "docs/training.md lists every key. Ctrl-C saves; --resume goes on to the bit.\n\n"
+                 "docs/training.md lists every key. Ctrl-C saves; --resume goes on to the bit.\n"
+                 "With distill.teachers they grade every token of the answers instead.\n\n"
                  "example: minke rl recipe.yaml --set rl.steps=50",
         .min_args = 1,
         .max_args = 1,

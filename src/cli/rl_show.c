@@ -60,6 +60,8 @@ static json_t *step_json(const struct rl_run *run, const struct learner_report *
     json_object_set_new(o, "norm", json_real(r->norm));
     json_object_set_new(o, "lr", json_real(r->lr));
     json_object_set_new(o, "clipped", json_real(share(r->n_clipped, r->n_trained)));
+    if (run->learner.teachers.n)
+        json_object_set_new(o, "divergence", json_real(r->divergence));
     if (r->judged)
         json_object_set_new(o, "score", json_real(r->score));
     if (run->learner.has_reference)

@@ -100,6 +100,23 @@ static int take_judge(struct learner *l, const char *base, struct mk_error *err)
     return 0;
 }
 
+/* On-policy distillation: what the policy writes, teachers grade token by token. Texts are new at
+ * every step, so what teachers say of them is not kept. */
+static int take_teachers(struct learner *l, const char *base, struct mk_error *err)
+{
+    const struct distill_place place = {.base = base};
+    const struct recipe *r = l->recipe;
+
+    if (r->distill.n_teachers && (r->distill.weight < 1 || r->rl.kl > 0 || *r->rl.reward_model))
+        return mk_error_set(err, MK_EINVAL,
+                            "distill.teachers: in minke rl they teach instead of rewards: leave "
+                            "distill.weight, rl.kl and rl.reward_model out");
+    if (distill_open(&l->teachers, r, &place, l->t, l->trainer->params->arch.n_vocab, l->c, err))
+        return err->code;
+    l->trainer->o.distill.n_vocab = l->teachers.n_vocab;
+    return 0;
+}
+
 int learner_init(struct learner *l, const struct recipe *r, const char *base, struct trainer *t,
                  const struct tokenizer *tokenizer, struct mk_error *err)
 {
@@ -112,6 +129,7 @@ int learner_init(struct learner *l, const struct recipe *r, const char *base, st
                             "rl.questions times rl.refill times rl.samples is more than 2^31 "
                             "answers a step");
     if (questions_open(&l->questions, r, base, tokenizer, err) || take_judge(l, base, err) ||
+        take_teachers(l, base, err) ||
         pack_fast(l, err) || take_scheduler(l, err) ||
         (r->rl.kl > 0 && learner_take_reference(l, err))) {
         learner_release(l);
@@ -137,6 +155,8 @@ void learner_release(struct learner *l)
         model_release(&l->fast);
     if (l->has_judge)
         reward_model_release(&l->judge);
+    if (l->teachers.n)
+        teachers_release(&l->teachers);
     if (l->has_reference) {
         if (l->reference_model.memory.first)
             model_release(&l->reference_model);

@@ -11,6 +11,7 @@
 #include "rl/objective.h"
 #include "rl/reward.h"
 #include "rl/reward_model.h"
+#include "train/distill.h"
 #include "train/trainer.h"
 
 /* One answer that a step has seen. */
@@ -34,6 +35,7 @@ struct learner {
     struct params reference; /* with KL: weights and model of the reference policy */
     struct model reference_model;
     struct reward_model judge; /* with rl.reward_model */
+    struct teachers teachers;  /* with distill.teachers; else their number is 0 */
     bool exact, has_reference, has_fast, has_judge;
     int64_t step;
     struct arena memory; /* of one step: what follows */
@@ -59,6 +61,7 @@ struct learner_report {
     /* Of the updates; 0 when nothing was live. */
     int32_t n_updates;
     double loss, kl, norm, lr;
+    double divergence; /* from teachers, nats a token */
     int64_t n_trained, n_clipped; /* tokens */
     int32_t n_masked;             /* answers */
     /* |log pi_old - log mu| of the tokens trained on: the largest and the mean; 0 in exact runs. */
@@ -112,6 +115,9 @@ int learner_answer(struct learner *l, struct scheduler *s, const struct question
 uint64_t learner_room(const struct learner *l, int32_t n_prompt);
 /* The most answers that a step may see, refills included. */
 int64_t learner_most_answers(const struct recipe *r);
+/* Whether groups that are all right or all wrong are dropped: not where teachers grade each token,
+ * who have something to say about those too. */
+bool learner_filters(const struct recipe *r);
 struct schedule_options learner_schedule(const struct learner *l, bool greedy);
 /* update.c: the objective's gradients through the trainer. */
 int learner_update(struct learner *l, struct learner_report *r, struct mk_error *err);

@@ -136,7 +136,7 @@ static bool weigh_group(struct learner *l, int32_t i, struct mk_error *err, int 
     for (int32_t j = 0; j < n; j++)
         ro[j].advantage = advantage[j];
     questions_judge(&l->questions, &l->asked[i], (double)n_correct / n);
-    return objective_is_live(reward, n) || !l->recipe->rl.filter;
+    return objective_is_live(reward, n) || !learner_filters(l->recipe);
 }
 
 /* The reward model counts in the last steps alone where the recipe says so: longer, and the policy

@@ -6,9 +6,16 @@
 #define JSON_BYTES 120   /* a number of the sample file while it is written */
 #define N_JSON 64        /* answers in it */
 
+bool learner_filters(const struct recipe *r)
+{
+    return r->rl.filter && !r->distill.n_teachers;
+}
+
 int64_t learner_most_answers(const struct recipe *r)
 {
-    return (int64_t)((double)r->rl.questions * (r->rl.filter ? r->rl.refill : 1)) * r->rl.samples;
+    double most = (double)r->rl.questions * (learner_filters(r) ? r->rl.refill : 1);
+
+    return (int64_t)most * r->rl.samples;
 }
 
 /* Caches, sets and logits of the slots that a scheduler fills. */
@@ -52,9 +59,12 @@ uint64_t learner_room(const struct learner *l, int32_t n_prompt)
     uint64_t prompt = (uint64_t)n_prompt, n = (uint64_t)learner_most_answers(l->recipe);
     uint64_t tests = (uint64_t)l->recipe->eval.sequences;
     uint64_t answers = answer_bytes(l, prompt) * (n > tests ? n : tests);
+    int32_t longest = n_prompt + (int32_t)l->recipe->rollout.tokens;
+    uint64_t graded = l->teachers.n ? teachers_need(&l->teachers, longest, (int64_t)n) : 0;
 
     /* Chunks of an arena double: as much again at the worst. */
     return scheduler_bytes(l, false, prompt) + scheduler_bytes(l, true, prompt) + 2 * answers +
+           graded +
            (n < N_JSON ? n : N_JSON) * (prompt + 2 * (uint64_t)l->recipe->rollout.tokens) *
                JSON_BYTES;
 }

@@ -256,6 +256,29 @@ static int current(struct update *u, int32_t first, int32_t n, bool first_update
     return first_update ? 0 : trainer_losses(u->l->trainer, &u->l->trainer->model, &b, err);
 }
 
+/* Every token of every answer counts alike; how far the policy is from the teachers there is all
+ * that is learned, nothing is said through the draw (GKD, 2306.13649, algorithm 1 with all answers
+ * the student's). */
+static int taught_update(struct update *u, int32_t first, int32_t n, struct learner_report *r,
+                         struct mk_error *err)
+{
+    struct batch b = batch_of(u, first, n);
+    struct step_report step;
+
+    for (int32_t i = first; i < first + n; i++)
+        for (int32_t t = 0; t < u->rollouts[i]->answer.n; t++)
+            u->weight[i][t] = 1;
+    if (trainer_update(u->l->trainer, &b, 1 / (double)b.n_targets, u->l->step + 1, &step, err))
+        return err->code;
+    r->loss += step.loss;
+    r->divergence += step.divergence;
+    r->n_trained += b.n_targets;
+    r->norm = step.norm;
+    r->lr = step.lr;
+    r->n_updates++;
+    return u->known ? prove(u, first, n, err) : 0;
+}
+
 static int one_update(struct update *u, int32_t first, int32_t n, bool first_update,
                       struct learner_report *r, struct mk_error *err)
 {
@@ -288,12 +311,14 @@ int learner_update(struct learner *l, struct learner_report *r, struct mk_error 
 {
     struct update u = {.l = l};
     int32_t batches = (int32_t)l->recipe->rl.batches;
+    bool taught = l->teachers.n > 0;
 
     if (begin(&u, err))
         return err->code;
     if (u.n == 0)
         return 0;
-    if (take_old(&u, r, err) || take_reference(&u, err))
+    if (take_old(&u, r, err) || take_reference(&u, err) ||
+        (taught && teachers_grade(&l->teachers, u.seqs, u.n, &l->memory, err)))
         return err->code;
     batches = batches < u.n ? batches : u.n;
     for (int32_t e = 0; e < l->recipe->rl.epochs; e++)
@@ -301,10 +326,12 @@ int learner_update(struct learner *l, struct learner_report *r, struct mk_error 
             int32_t first = (int32_t)((int64_t)u.n * b / batches);
             int32_t end = (int32_t)((int64_t)u.n * (b + 1) / batches);
 
-            if (one_update(&u, first, end - first, e == 0 && b == 0, r, err))
+            if (taught ? taught_update(&u, first, end - first, r, err)
+                       : one_update(&u, first, end - first, e == 0 && b == 0, r, err))
                 return err->code;
         }
     r->loss /= r->n_updates;
     r->kl /= r->n_updates;
+    r->divergence /= r->n_updates;
     return 0;
 }

@@ -148,3 +148,70 @@ def test_mistakes_are_named(minke, recipe, teacher, tmp_path):  # noqa: F811
     rows.write_bytes(b"something else" * 20)
     failed(minke("train", recipe, "-q", "--set", f"out={tmp_path / 'e'}", "--set",
                  f"distill.cache={rows}"), "teachers.rows")
+
+
+# ---- The student writes, the teachers grade -------------------------------------------------------
+
+ON_POLICY = """\
+out: {out}
+seed: 3
+model: {{from: {student}}}
+tasks:
+- {{name: compare}}
+- {{name: parity, weight: 0.5}}
+optimizer: {{lr: 5e-3, weight_decay: 0}}
+schedule: {{kind: constant}}
+rl: {{steps: 12, questions: 4, samples: 4}}
+rollout: {{tokens: 40, slots: 9}}
+distill: {{teachers: [{{path: {teacher}}}], kl: reverse, top_k: 32}}
+eval: {{every: 6, sequences: 4}}
+save: {{every: 2, keep: 9}}
+sample: {{every: 6}}
+"""
+
+
+@pytest.fixture
+def on_policy(minke, recipe, teacher, tmp_path):  # noqa: F811
+    """A student that has begun to learn the form."""
+    student = ok(minke("train", recipe, "-q", "--set", "train.tokens=24000", "--set",
+                       f"out={tmp_path / 'begun'}")).stdout.strip()
+    path = tmp_path / "on_policy.yaml"
+    path.write_text(ON_POLICY.format(out=tmp_path / "rl", student=ROOT / student, teacher=ROOT / teacher))
+    return path
+
+
+@pytest.mark.parametrize("kl", ["reverse", "generalised"])
+def test_graded_by_its_teacher_a_student_comes_nearer(minke, on_policy, tmp_path, kl):
+    ok(minke("rl", on_policy, "-q", "--set", "rl.steps=40", "--set", f"distill.kl={kl}"))
+    steps = metrics_of(tmp_path / "rl")
+    first, last = (sum(s["divergence"] for s in part) / 8 for part in (steps[:8], steps[-8:]))
+    assert last < 0.8 * first
+    assert all(s["live"] == s["asked"] == 4 and s["updates"] == 1 for s in steps)
+    assert all(s["loss"] == pytest.approx(s["divergence"], rel=1e-6) for s in steps)
+    assert "Divergence from the teachers" in (tmp_path / "rl/report.html").read_text()
+
+
+@pytest.mark.parametrize("sets", [
+    ("distill.kl=generalised", "distill.temperature=1.5"),
+    ("rl.epochs=2", "rl.batches=2", "distill.top_k=0"),
+    ("rollout.kv=int8", "rollout.top_k=20", "distill.kl=forward"),
+], ids=["generalised", "epochs", "inexact"])
+def test_on_policy_runs_resume_to_the_byte(minke, on_policy, tmp_path, sets):
+    options = [x for s in sets for x in ("--set", s)]
+    ok(minke("rl", on_policy, "-q", *options, "--set", f"out={tmp_path / 'whole'}"))
+    ok(minke("rl", on_policy, "-q", *options, "--set", "rl.steps=6"))
+    more = ("--set", "threads=3", "--set", "rollout.slots=4", "--set", "train.pass_tokens=90")
+    ok(minke("rl", on_policy, "-q", "--resume", *options, *more))
+    same(tmp_path / "whole", tmp_path / "rl")
+
+
+def test_mistakes_of_on_policy_runs_are_named(minke, on_policy, recipe, tmp_path):
+    failed(minke("rl", on_policy, "-q", "--set", "distill.weight=0.5"), "distill.weight")
+    failed(minke("rl", on_policy, "-q", "--set", "rl.kl=0.1"), "rl.kl")
+    tags = [x for tag in TAGS[::-1] for x in ("--special", tag)]
+    ok(minke("tokenizer", "train", tmp_path / "corpus.jsonl", "--vocab", 264, "--out",
+             tmp_path / "other", *tags))
+    (tmp_path / "config.json").write_text(json.dumps(SMALLER))
+    text = on_policy.read_text()
+    on_policy.write_text(re.sub(r"model: .*", "model: {config: config.json}\ntokenizer: {path: other}", text))
+    failed(minke("rl", on_policy, "-q"), "another tokenizer", "token 0")
