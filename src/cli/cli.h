@@ -86,6 +86,7 @@ int cmd_tokenize(int argc, char **argv);
 int cmd_tokenizer(int argc, char **argv);
 int cmd_data(int argc, char **argv);
 int cmd_grad(int argc, char **argv);
+int cmd_pipeline(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_tasks(int argc, char **argv);

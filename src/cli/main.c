@@ -20,6 +20,7 @@ static const struct cli_command commands[] = {
     {"data", "texts to shards for training, and back", cmd_data},
     {"train", "pre-train, continue or fine-tune a model", cmd_train},
     {"rl", "let a model learn from rewards", cmd_rl},
+    {"pipeline", "several runs in one file: the stages of R1", cmd_pipeline},
     {"eval", "measure what a model can do", cmd_eval},
     {"tasks", "questions with answers that can be checked", cmd_tasks},
     {"sample", "a teacher's answers to questions, to learn from", cmd_sample},

@@ -1,20 +1,11 @@
 /* rl.c: minke rl: a model learns from rewards. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/rl_run.h"
 #include "cli/train_run.h"
-
-static void tell(void *user, const char *text)
-{
-    const struct rl_run *run = user;
-
-    if (!run->quiet)
-        fprintf(stderr, "%s\n", text);
-}
 
 static int learn(struct rl_run *run, const char *path, const struct cli_list *sets,
                  struct mk_error *err)
@@ -31,9 +22,8 @@ static int learn(struct rl_run *run, const char *path, const struct cli_list *se
     }
     run->recipe = &recipe;
     run->base = base;
-    run->data.say = tell;
-    run->data.user = run;
-    run->terminal = isatty(STDERR_FILENO);
+    run->command = "minke rl";
+    rl_listen(run);
     code = rl_run(run, err);
     if (!code)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);

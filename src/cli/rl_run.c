@@ -34,23 +34,21 @@ static int save(struct rl_run *run, struct mk_error *err)
     return report_refresh(run->folder.path, err);
 }
 
-static int test(struct rl_run *run, bool *good, struct mk_error *err)
+/* Also of the step that a run goes on from: one that was killed behind its last checkpoint has no
+ * more to do. */
+static bool is_over(const struct rl_run *run)
 {
-    int32_t n = (int32_t)run->recipe->eval.sequences;
+    const struct learner *l = &run->learner;
 
-    if (learner_evaluate(&run->learner, n, &run->test, err))
-        return err->code;
-    run->tested = run->test.n_answers > 0;
-    *good = run->tested && run->recipe->rl.stop_at > 0 &&
-            (double)run->test.n_correct >= run->recipe->rl.stop_at * (double)run->test.n_answers;
-    return 0;
+    return l->step >= run->recipe->rl.steps ||
+           (run->recipe->rl.stop_at > 0 && l->passed >= run->recipe->rl.stop_at);
 }
 
 static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
 {
     const struct recipe *r = run->recipe;
     struct learner_report report;
-    bool tested, good = false;
+    bool tested;
 
     if (learner_step(&run->learner, &report, stop, NULL, err))
         return err->code;
@@ -60,10 +58,11 @@ static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
         rl_write_samples(run, err))
         return err->code;
     tested = run_folder_due(r->eval.every, report.step, *last);
-    if (tested && test(run, &good, err))
+    if (tested && learner_evaluate(&run->learner, (int32_t)r->eval.sequences, &run->test, err))
         return err->code;
-    *last |= good;
-    if (rl_write_metrics(run, &report, tested && run->tested, err))
+    run->tested |= tested && run->test.n_answers > 0;
+    *last = is_over(run);
+    if (rl_write_metrics(run, &report, tested && run->test.n_answers > 0, err))
         return err->code;
     rl_show(run, &report, *last);
     return run_folder_due(r->save.every, report.step, *last) ? save(run, err) : 0;
@@ -71,7 +70,7 @@ static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
 
 static int loop(struct rl_run *run, struct mk_error *err)
 {
-    bool last = run->learner.step >= run->recipe->rl.steps;
+    bool last = is_over(run);
     int code = 0;
 
     if (!run->quiet && run->learner.step == 0 && rl_answer_before(run, err))
@@ -88,8 +87,8 @@ static int loop(struct rl_run *run, struct mk_error *err)
     if (save(run, err))
         return run_folder_explain(&run->folder, run->last_saved, err);
     return mk_error_set(err, MK_ECANCELLED,
-                        "stopped after step %" PRId64 ": minke rl with --resume goes on",
-                        run->learner.step);
+                        "stopped after step %" PRId64 ": %s with --resume goes on",
+                        run->learner.step, run->command);
 }
 
 /* Blocks that predict further ahead do not learn from rewards. */
@@ -147,7 +146,7 @@ static int open_run(struct rl_run *run, char path[RUN_PATH], struct mk_error *er
     size_t n = (size_t)run->recipe->rl.steps;
     const char *from;
 
-    if (train_open_folder(&run->folder, run->recipe, run->path, "minke rl", run->resume, err) ||
+    if (train_open_folder(&run->folder, run->recipe, run->path, run->command, run->resume, err) ||
         run_folder_checkpoint(&run->folder, path, run->folder.step, err) ||
         compute_init(&run->compute, run->cpu, (int)run->recipe->threads, err))
         return err->code;

@@ -10,7 +10,8 @@
 
 struct rl_run {
     const struct recipe *recipe;
-    const char *base; /* folder of the recipe */
+    const char *base;    /* folder of the recipe */
+    const char *command; /* for messages: "minke rl" */
     const char *cpu;
     bool resume, quiet;
     char path[RUN_PATH];
@@ -38,6 +39,8 @@ struct rl_run {
 
 /* Until the recipe's steps are done, or Ctrl-C: as train_run. */
 int rl_run(struct rl_run *run, struct mk_error *err);
+
+void rl_listen(struct rl_run *run);
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -250,6 +251,21 @@ static void warn(struct rl_run *run, const struct learner_report *r)
         note(run, "step %" PRId64 ": no live group in %d steps, so nothing is learned: %.0f %% of "
                   "the answers\nare right, the tasks are too %s for this model",
              r->step, MANY_DEAD, 100 * pass, pass < 0.5 ? "hard" : "easy");
+}
+
+static void tell(void *user, const char *text)
+{
+    const struct rl_run *run = user;
+
+    if (!run->quiet)
+        fprintf(stderr, "%s\n", text);
+}
+
+void rl_listen(struct rl_run *run)
+{
+    run->data.say = tell;
+    run->data.user = run;
+    run->terminal = isatty(STDERR_FILENO);
 }
 
 void rl_show(struct rl_run *run, const struct learner_report *r, bool last)

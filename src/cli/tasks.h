@@ -2,6 +2,13 @@
 #ifndef MK_CLI_TASKS_H
 #define MK_CLI_TASKS_H
 
+#include "tasks/blend.h"
+
 int tasks_corpus_command(int argc, char **argv);
+
+/* ---- Parts of corpus ------------------------------------------------------------------------ */
+
+/* n documents of a blend as the lines of a file, whole or not at all. */
+int tasks_write_corpus(struct blend *b, uint64_t n, const char *path, struct mk_error *err);
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "base/part_file.h"
 #include "cli/cli.h"
-#include "tasks/blend.h"
 
 #define MAX_LINE ((size_t)256 << 20)
 
@@ -26,7 +25,7 @@ static int write_documents(struct blend *b, uint64_t n, struct part_file *f, str
     return rc;
 }
 
-static int write_corpus(struct blend *b, uint64_t n, const char *path, struct mk_error *err)
+int tasks_write_corpus(struct blend *b, uint64_t n, const char *path, struct mk_error *err)
 {
     struct part_file f = {0};
     int rc = part_file_open(&f, path, err);
@@ -63,7 +62,7 @@ static int make_corpus(struct blend *b, char **specs, int n_specs, uint64_t n, c
         rc = blend_part_open(&b->parts[b->n_parts], specs[b->n_parts], err);
         b->n_parts += !rc;
     }
-    rc = rc ? rc : write_corpus(b, n, path, err);
+    rc = rc ? rc : tasks_write_corpus(b, n, path, err);
     if (!rc)
         report(b, path);
     for (int i = 0; i < b->n_parts; i++)

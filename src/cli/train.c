@@ -1,20 +1,10 @@
 /* train.c: minke train: a recipe becomes a run. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/cli.h"
-#include "cli/data.h"
 #include "cli/train_run.h"
-
-static void tell(void *user, const char *text)
-{
-    const struct train_run *run = user;
-
-    if (!run->quiet)
-        fprintf(stderr, "%s\n", text);
-}
 
 /* "recipes/tiny.yaml" -> "recipes" and "tiny". */
 static int split_path(const char *path, char base[RUN_PATH], char name[RUN_PATH],
@@ -29,16 +19,6 @@ static int split_path(const char *path, char base[RUN_PATH], char name[RUN_PATH]
     snprintf(base, RUN_PATH, "%.*s", slash ? (int)(slash - path) : 0, path);
     snprintf(name, RUN_PATH, "%.*s", (int)n, file);
     return 0;
-}
-
-static void built(void *user, const char *name, const struct data_build_report *r)
-{
-    const struct train_run *run = user;
-    char dir[RUN_PATH + 300];
-
-    snprintf(dir, sizeof dir, "%s/data/%s", run->path, name);
-    if (!run->quiet)
-        data_report_print(stderr, r, dir, name);
 }
 
 int train_read_recipe(struct recipe *r, const char *path, const struct cli_list *sets,
@@ -71,10 +51,8 @@ static int train(struct train_run *run, const char *path, const struct cli_list 
     }
     run->recipe = &recipe;
     run->base = base;
-    run->data.say = tell;
-    run->data.built = built;
-    run->data.user = run;
-    run->terminal = isatty(STDERR_FILENO);
+    run->command = "minke train";
+    train_listen(run);
     code = dry ? train_plan(run, err) : train_run(run, err);
     if (!code && !dry)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);

@@ -89,8 +89,8 @@ static int loop(struct train_run *run, struct mk_error *err)
     train_finish(run);
     if (!last)
         return mk_error_set(err, MK_ECANCELLED,
-                            "stopped after step %" PRId64 ": minke train with --resume goes on",
-                            run->trainer.state.step);
+                            "stopped after step %" PRId64 ": %s with --resume goes on",
+                            run->trainer.state.step, run->command);
     return 0;
 }
 
@@ -127,7 +127,7 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
     struct trainer_options o = train_options(run->recipe);
     bool resume;
 
-    if (train_open_folder(&run->folder, run->recipe, run->path, "minke train", run->resume, err) ||
+    if (train_open_folder(&run->folder, run->recipe, run->path, run->command, run->resume, err) ||
         run_folder_checkpoint(&run->folder, from, run->folder.step, err) ||
         compute_init(&run->compute, run->cpu, (int)run->recipe->threads, err))
         return err->code;

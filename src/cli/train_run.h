@@ -15,7 +15,8 @@
 
 struct train_run {
     const struct recipe *recipe;
-    const char *base; /* folder of the recipe */
+    const char *base;    /* folder of the recipe */
+    const char *command; /* for messages: "minke train" */
     const char *cpu;
     bool resume, quiet;
     char path[RUN_PATH]; /* of the run */
@@ -40,6 +41,9 @@ struct train_run {
 /* Until the recipe's tokens are seen, or Ctrl-C. Returns 0, MK_ECANCELLED after Ctrl-C (the run can
  * be resumed), or another error; the last checkpoint stays whatever happens. */
 int train_run(struct train_run *run, struct mk_error *err);
+
+/* What a run says on its way goes to stderr unless it is quiet. */
+void train_listen(struct train_run *run);
 
 /* Prints what would be done, and nothing else happens: the recipe with every key, behind comments
  * with sizes. Reads the model's header alone. */

@@ -3,12 +3,42 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cli/data.h"
 #include "cli/progress.h"
 #include "cli/safe_text.h"
 #include "cli/train_run.h"
+
+/* ---- What is being prepared ------------------------------------------------------------------ */
+
+static void tell(void *user, const char *text)
+{
+    const struct train_run *run = user;
+
+    if (!run->quiet)
+        fprintf(stderr, "%s\n", text);
+}
+
+static void built(void *user, const char *name, const struct data_build_report *r)
+{
+    const struct train_run *run = user;
+    char dir[RUN_PATH + 300];
+
+    snprintf(dir, sizeof dir, "%s/data/%s", run->path, name);
+    if (!run->quiet)
+        data_report_print(stderr, r, dir, name);
+}
+
+void train_listen(struct train_run *run)
+{
+    run->data.say = tell;
+    run->data.built = built;
+    run->data.user = run;
+    run->terminal = isatty(STDERR_FILENO);
+}
 
 /* ---- The line ------------------------------------------------------------------------------- */
 

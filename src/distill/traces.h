@@ -9,10 +9,9 @@
  *   ids        [n], prompt_ids: where the teacher is a model in this process
  *
  * `data.format: text` and `chat` read it as it is, `pairs` one of TRACES_PAIRS. Beside it
- * FILE.state says how far it is: a run
- * that was killed goes on where it stood and writes the same bytes; a run with more questions goes
- * on behind. Answers of an endpoint that came before a failure are kept there too. One process
- * works on a file at a time. */
+ * FILE.state says how far it is: a run that was killed goes on where it stood and writes the same
+ * bytes; a run with more questions goes on behind. Answers of an endpoint that came before a
+ * failure are kept there too. One process works on a file at a time. */
 #ifndef MK_DISTILL_TRACES_H
 #define MK_DISTILL_TRACES_H
 

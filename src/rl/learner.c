@@ -194,6 +194,7 @@ int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void 
     if (learner_update(l, r, err) || (r->n_updates && pack_fast(l, err)))
         return err->code;
     l->step = r->step;
+    l->passed = 0;
     if (refresh_due(l) && learner_take_reference(l, err))
         return err->code;
     r->update_ms = clock_ms() - begun;
@@ -241,8 +242,10 @@ int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, str
         if (task_count(l->questions.tasks[i], TASK_TEST) != 0)
             code = test_task(l, s, i, n, out, err);
     scheduler_free(s);
-    if (!code && out->n_answers)
+    if (!code && out->n_answers) {
         out->length /= (double)out->n_answers;
+        l->passed = (double)out->n_correct / (double)out->n_answers;
+    }
     return code;
 }
 
@@ -301,8 +304,8 @@ static char *state_json(const struct learner *l)
                              (json_int_t)p->n_drawn, "groups", (json_int_t)p->n_groups, "level",
                              (json_int_t)p->level, "pass", p->pass));
     }
-    root = json_pack("{s:I, s:I, s:o}", "step", (json_int_t)l->step, "asked",
-                     (json_int_t)l->questions.n_asked, "tasks", tasks);
+    root = json_pack("{s:I, s:f, s:I, s:o}", "step", (json_int_t)l->step, "passed", l->passed,
+                     "asked", (json_int_t)l->questions.n_asked, "tasks", tasks);
     text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(root);
     return text;
@@ -352,6 +355,7 @@ static bool get_state(struct learner *l, const json_t *root)
     const json_t *tasks = json_object_get(root, "tasks");
     struct questions *q = &l->questions;
 
+    l->passed = json_number_value(json_object_get(root, "passed"));
     if (!get_count(root, "step", INT64_MAX, &l->step) ||
         !get_count(root, "asked", INT64_MAX, &q->n_asked) ||
         json_array_size(tasks) != (size_t)q->n_tasks)

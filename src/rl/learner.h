@@ -38,6 +38,7 @@ struct learner {
     struct teachers teachers;  /* with distill.teachers; else their number is 0 */
     bool exact, has_reference, has_fast, has_judge;
     int64_t step;
+    double passed;       /* share of the test that was right after this step; 0: not tested */
     struct arena memory; /* of one step: what follows */
     struct question *asked; /* [n_asked] */
     struct rollout *rollouts; /* [n_asked * rl.samples] group by group */

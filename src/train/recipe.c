@@ -1,304 +1,26 @@
 /* recipe.c: YAML to values. libcyaml sees every scalar as text; the table says what it means. */
-#include "train/recipe.h"
+#include "train/recipe_text.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cyaml/cyaml.h>
-
 #include "base/map_file.h"
 #include "tokenizer/unicode.h"
 
-#define MAX_RECIPE_BYTES ((size_t)1 << 20)
-#define MAX_KEYS 192
-#define MAX_SECTIONS 24
-#define MAX_TEXT 4000 /* bytes of a value */
 #define BASE_PATH 4096
 #define BASE_KEY 0 /* in the table */
-
-/* As in the file. */
-struct point_text {
-    char *tokens, *weight;
-};
-struct source_text {
-    char *name, *path, *weight, *format;
-    struct point_text *weights;
-    uint64_t weights_count;
-};
-struct task_text {
-    char *name, *weight, *level, *level_max;
-};
-struct teacher_text {
-    char *path, *weight;
-};
-struct file_text {
-    char *values[MAX_KEYS]; /* of the table's key i; NULL: not given */
-    struct source_text *sources;
-    uint64_t sources_count;
-    struct teacher_text *teachers;
-    uint64_t teachers_count;
-    struct task_text *tasks;
-    uint64_t tasks_count;
-};
 
 /* Owned by a recipe: what its strings point into. */
 struct recipe_text {
     struct file_text *file, *base; /* of libcyaml; base: NULL when there is none */
-    char *set[MAX_KEYS]; /* given with --set */
+    bool lent;                     /* file is a pipeline's */
+    struct recipe_stage stage;
+    char *set[RECIPE_MAX_KEYS]; /* given with --set */
 };
-
-/* ---- The schema, made from the table -------------------------------------------------------- */
-
-struct schema {
-    cyaml_schema_field_t fields[MAX_SECTIONS][MAX_KEYS];
-    cyaml_schema_field_t top[MAX_SECTIONS + MAX_KEYS];
-    cyaml_schema_value_t root;
-};
-
-/* clang-format off */
-static const cyaml_schema_field_t point_fields[] = {
-    CYAML_FIELD_STRING_PTR("tokens", CYAML_FLAG_POINTER, struct point_text, tokens, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER, struct point_text, weight, 0, MAX_TEXT),
-    CYAML_FIELD_END
-};
-static const cyaml_schema_value_t point_value = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct point_text, point_fields),
-};
-static const cyaml_schema_field_t source_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct source_text, name, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct source_text, path, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct source_text, weight, 0, MAX_TEXT),
-    CYAML_FIELD_SEQUENCE("weights", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct source_text,
-                         weights, &point_value, 1, MIXTURE_MAX_POINTS),
-    CYAML_FIELD_STRING_PTR("format", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct source_text, format, 0, MAX_TEXT),
-    CYAML_FIELD_END
-};
-static const cyaml_schema_value_t source_value = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct source_text, source_fields),
-};
-static const cyaml_schema_field_t sources_field =
-    CYAML_FIELD_SEQUENCE("sources", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
-                         sources, &source_value, 0, RECIPE_MAX_SOURCES);
-static const cyaml_schema_field_t teacher_fields[] = {
-    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct teacher_text, path, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct teacher_text, weight, 0, MAX_TEXT),
-    CYAML_FIELD_END
-};
-static const cyaml_schema_value_t teacher_value = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct teacher_text, teacher_fields),
-};
-static const cyaml_schema_field_t teachers_field =
-    CYAML_FIELD_SEQUENCE("teachers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
-                         teachers, &teacher_value, 0, RECIPE_MAX_TEACHERS);
-static const cyaml_schema_field_t task_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct task_text, name, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct task_text, weight, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("level", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct task_text, level, 0, MAX_TEXT),
-    CYAML_FIELD_STRING_PTR("level_max", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct task_text, level_max, 0, MAX_TEXT),
-    CYAML_FIELD_END
-};
-static const cyaml_schema_value_t task_value = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct task_text, task_fields),
-};
-static const cyaml_schema_field_t tasks_field =
-    CYAML_FIELD_SEQUENCE("tasks", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
-                         tasks, &task_value, 0, RECIPE_MAX_TASKS);
-/* clang-format on */
-
-static cyaml_schema_field_t text_field(const char *name, int32_t index)
-{
-    return (cyaml_schema_field_t){.key = name,
-                                  .value = {.type = CYAML_STRING,
-                                            .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                                            .data_size = 1,
-                                            .string = {.min = 0, .max = MAX_TEXT}},
-                                  .data_offset = (uint32_t)(offsetof(struct file_text, values) +
-                                                            (size_t)index * sizeof(char *))};
-}
-
-/* Sections are mappings inside the same struct. */
-static void make_schema(struct schema *s)
-{
-    int32_t n, n_top = 0, section = -1, n_fields = 0;
-    const struct recipe_key *keys = recipe_keys(&n);
-
-    memset(s, 0, sizeof *s);
-    for (int32_t i = 0; i < n; i++) {
-        if (!*keys[i].section) {
-            s->top[n_top++] = text_field(keys[i].name, i);
-            continue;
-        }
-        if (section < 0 || strcmp(keys[i].section, keys[i - 1].section)) {
-            section++;
-            n_fields = 0;
-            s->top[n_top++] =
-                (cyaml_schema_field_t){.key = keys[i].section,
-                                       .value = {.type = CYAML_MAPPING,
-                                                 .flags = CYAML_FLAG_OPTIONAL,
-                                                 .data_size = sizeof(struct file_text),
-                                                 .mapping = {.fields = s->fields[section]}}};
-            if (!strcmp(keys[i].section, "data"))
-                s->fields[section][n_fields++] = sources_field;
-            if (!strcmp(keys[i].section, "distill"))
-                s->fields[section][n_fields++] = teachers_field;
-        }
-        s->fields[section][n_fields++] = text_field(keys[i].name, i);
-    }
-    s->top[n_top++] = tasks_field;
-    s->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
-                                     .flags = CYAML_FLAG_POINTER,
-                                     .data_size = sizeof(struct file_text),
-                                     .mapping = {.fields = s->top}};
-}
-
-/* ---- Loading -------------------------------------------------------------------------------- */
-
-/* What libcyaml says on its way out: the first line is the reason, the next place is where. */
-struct complaint {
-    char text[300];
-    int line;
-};
-
-static void listen(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-    struct complaint *c = context;
-    char text[300];
-    const char *at;
-
-    (void)level;
-    vsnprintf(text, sizeof text, format, args);
-    text[strcspn(text, "\n")] = '\0';
-    at = strstr(text, "line: ");
-    if (!*c->text)
-        snprintf(c->text, sizeof c->text, "%s", strncmp(text, "Load: ", 6) ? text : text + 6);
-    if (at && !c->line)
-        c->line = (int)strtol(at + 6, NULL, 10);
-}
-
-static const cyaml_config_t *config(cyaml_config_t *c, struct complaint *said)
-{
-    *c = (cyaml_config_t){.log_fn = listen,
-                          .log_ctx = said,
-                          .mem_fn = cyaml_mem,
-                          .log_level = CYAML_LOG_ERROR,
-                          .flags = CYAML_CFG_NO_ALIAS};
-    return c;
-}
-
-/* libcyaml knows where the value before stood; the key itself is there or below. */
-static int line_of(const char *text, size_t n, const char *key, int from)
-{
-    int line = 1;
-
-    for (size_t i = 0; i < n; line++) {
-        size_t end = i;
-
-        while (end < n && text[end] != '\n')
-            end++;
-        while (i < end && (text[i] == ' ' || text[i] == '-'))
-            i++;
-        if (line >= from && end - i > strlen(key) && !strncmp(text + i, key, strlen(key)) &&
-            (text[i + strlen(key)] == ':' || text[i + strlen(key)] == ' '))
-            return line;
-        i = end + 1;
-    }
-    return from;
-}
-
-static int distance(const char *a, const char *b)
-{
-    int row[64], na = (int)strlen(a), nb = (int)strlen(b);
-
-    if (na > 60 || nb > 60)
-        return 60;
-    for (int j = 0; j <= nb; j++)
-        row[j] = j;
-    for (int i = 1; i <= na; i++) {
-        int diagonal = row[0];
-
-        row[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[nb];
-}
-
-/* The key that was probably meant, or NULL. */
-static const struct recipe_key *nearest(const char *name)
-{
-    int32_t n, best = 3;
-    const struct recipe_key *keys = recipe_keys(&n), *found = NULL;
-
-    for (int32_t i = 0; i < n; i++) {
-        int d = distance(name, keys[i].name);
-
-        if (d < best && d < (int)strlen(name)) {
-            best = d;
-            found = &keys[i];
-        }
-    }
-    return found;
-}
-
-static int explain(const struct complaint *c, const char *text, size_t n, const char *path,
-                   struct mk_error *err)
-{
-    static const char unexpected[] = "Unexpected key: ";
-    const struct recipe_key *near;
-    const char *key;
-
-    if (strncmp(c->text, unexpected, sizeof unexpected - 1))
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: %s", path, c->line, c->text);
-    key = c->text + sizeof unexpected - 1;
-    near = nearest(key);
-    if (near)
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s', did you mean '%s%s%s'",
-                            path, line_of(text, n, key, c->line), key, near->section,
-                            *near->section ? "." : "", near->name);
-    return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s': docs/training.md lists them",
-                        path, line_of(text, n, key, c->line), key);
-}
-
-static int load(struct file_text **file, const char *text, size_t n, const char *path,
-                struct mk_error *err)
-{
-    struct schema schema;
-    struct complaint said = {0};
-    cyaml_config_t c;
-    void *data = NULL;
-    cyaml_err_t code;
-
-    if (n > MAX_RECIPE_BYTES)
-        return mk_error_set(err, MK_ELIMIT, "%s: too large for a recipe", path);
-    make_schema(&schema);
-    code = cyaml_load_data((const uint8_t *)text, n, config(&c, &said), &schema.root, &data, NULL);
-    if (code == CYAML_ERR_OOM)
-        return mk_error_memory(err, n);
-    if (code != CYAML_OK) {
-        if (!*said.text)
-            snprintf(said.text, sizeof said.text, "%s", cyaml_strerror(code));
-        return explain(&said, text, n, path, err);
-    }
-    *file = data;
-    return 0;
-}
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
@@ -440,9 +162,11 @@ static int put_sources(struct recipe *r, const struct file_text *f, const char *
         const struct source_text *s = &f->sources[i];
         struct recipe_source *out = &r->data.sources[i];
         const char *slash = strrchr(s->path, '/');
+        bool stage = !strncmp(s->path, "stage:", 6); /* see pipeline.h */
 
         *out = (struct recipe_source){.name = s->name && *s->name ? s->name
                                               : slash             ? slash + 1
+                                              : stage             ? s->path + 6
                                                                   : s->path,
                                       .path = s->path,
                                       .format = r->data.format};
@@ -479,6 +203,23 @@ static int put_teachers(struct recipe *r, const struct file_text *f, const char 
     return 0;
 }
 
+/* Of the documents of a corpus that have a thought of each kind. */
+static int put_shares(struct recipe_task *out, const struct task_text *t, const char *path,
+                      struct mk_error *err)
+{
+    static const struct recipe_key share = {
+        "tasks", "scratchpad, search and impatient", RECIPE_REAL, 0, 0, 1, "0", NULL, NULL};
+
+    if ((t->scratchpad && put_number(&share, t->scratchpad, path, &out->scratchpad, err)) ||
+        (t->search && put_number(&share, t->search, path, &out->search, err)) ||
+        (t->impatient && put_number(&share, t->impatient, path, &out->impatient, err)))
+        return err->code;
+    if (out->scratchpad + out->search + out->impatient > 1)
+        return mk_error_set(err, MK_EINVAL, "%s: tasks: the shares of %s are more than 1", path,
+                            out->name);
+    return 0;
+}
+
 static int put_tasks(struct recipe *r, const struct file_text *f, const char *path,
                      struct mk_error *err)
 {
@@ -495,6 +236,8 @@ static int put_tasks(struct recipe *r, const struct file_text *f, const char *pa
         *out = (struct recipe_task){.name = t->name, .weight = 1};
         if ((t->weight && put_number(&weight, t->weight, path, &out->weight, err)) ||
             (t->level && put_number(&level, t->level, path, &out->level, err)))
+            return err->code;
+        if (put_shares(out, t, path, err))
             return err->code;
         out->level_max = out->level;
         if (t->level_max && put_number(&level, t->level_max, path, &out->level_max, err))
@@ -537,7 +280,7 @@ static int apply_set(struct recipe_text *t, const char *set, struct mk_error *er
 
 /* ---- Whole recipes -------------------------------------------------------------------------- */
 
-static int check(const struct recipe *r, const char *path, struct mk_error *err)
+static int check_model(const struct recipe *r, const char *path, struct mk_error *err)
 {
     if (!*r->model.config == !*r->model.from)
         return mk_error_set(err, MK_EINVAL,
@@ -551,9 +294,11 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
                                            : "%s: lora.rank: adapters change a model that is "
                                              "there: give model.from",
                             path);
-    if (r->data.n_sources < 1 && r->n_tasks < 1)
-        return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name a text to learn from",
-                            path);
+    return 0;
+}
+
+static int check_reward(const struct recipe *r, const char *path, struct mk_error *err)
+{
     for (int32_t i = 0; r->reward.head && i < r->data.n_sources; i++)
         if (r->data.sources[i].format != RECIPE_FORMAT_PAIRS)
             return mk_error_set(err, MK_EINVAL,
@@ -564,11 +309,52 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
                             "%s: reward.head: not with lora.rank: name what learns beside the head "
                             "in model.learn",
                             path);
+    return 0;
+}
+
+static int check_teachers(const struct recipe *r, const char *path, struct mk_error *err)
+{
     for (int32_t i = 0; r->distill.n_teachers && i < r->data.n_sources; i++)
         if (r->data.sources[i].format == RECIPE_FORMAT_PAIRS)
             return mk_error_set(err, MK_EINVAL,
                                 "%s: distill.teachers: not with pairs, which teach by themselves",
                                 path);
+    return 0;
+}
+
+/* What stages need, each kind its own. */
+static int check_stage(const struct recipe *r, enum stage_kind kind, const char *path,
+                       struct mk_error *err)
+{
+    bool asks = kind == STAGE_CORPUS || kind == STAGE_RL || kind == STAGE_SAMPLE;
+
+    if (*r->out)
+        return mk_error_set(err, MK_EINVAL, "%s: out: a stage's folder is in the pipeline's", path);
+    if (asks && r->n_tasks < 1)
+        return mk_error_set(err, MK_EINVAL, "%s: has no tasks: minke tasks lists them", path);
+    if (!asks && r->data.n_sources < 1)
+        return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name what it learns from",
+                            path);
+    if (kind == STAGE_SAMPLE && !*r->model.from)
+        return mk_error_set(err, MK_EINVAL, "%s: model.from: name the model that answers", path);
+    if (kind == STAGE_REWARD && !r->reward.head)
+        return mk_error_set(err, MK_EINVAL, "%s: reward.head: is what this kind of stage makes",
+                            path);
+    return 0;
+}
+
+static int check(const struct recipe *r, const char *path, struct mk_error *err)
+{
+    enum stage_kind kind = r->text->stage.kind;
+
+    if (kind != STAGE_NONE && check_stage(r, kind, path, err))
+        return err->code;
+    if ((kind != STAGE_CORPUS && check_model(r, path, err)) || check_reward(r, path, err) ||
+        check_teachers(r, path, err))
+        return err->code;
+    if (r->data.n_sources < 1 && r->n_tasks < 1)
+        return mk_error_set(err, MK_EINVAL, "%s: data.sources is empty: name a text to learn from",
+                            path);
     if (r->train.batch_first > r->train.batch)
         return mk_error_set(err, MK_EINVAL, "%s: train.batch_first is above train.batch", path);
     return 0;
@@ -586,6 +372,22 @@ static const char *given(const struct recipe_text *t, int32_t i, const char **pa
         return NULL;
     *path = base_path;
     return t->base->values[i];
+}
+
+/* What a stage's pipeline and kind say where its recipe does not. */
+static const char *stage_value(const struct recipe_stage *s, const struct recipe_key *k)
+{
+    bool pairs = s->kind == STAGE_DPO || s->kind == STAGE_REWARD;
+
+    if (!*k->section && !strcmp(k->name, "seed"))
+        return s->seed;
+    if (!*k->section && !strcmp(k->name, "threads"))
+        return s->threads;
+    if (!strcmp(k->section, "data") && !strcmp(k->name, "format"))
+        return pairs ? "pairs" : s->kind == STAGE_SFT ? "chat" : NULL;
+    if (!strcmp(k->section, "reward") && !strcmp(k->name, "head"))
+        return s->kind == STAGE_REWARD ? "true" : NULL;
+    return NULL;
 }
 
 /* A list of this file stands for that of its base. */
@@ -615,6 +417,7 @@ static int resolve(struct recipe *r, const char *path, const char *base_path, st
     for (int32_t i = 0; i < n; i++) {
         const char *from = path, *value = given(t, i, &from, base_path);
 
+        value = value ? value : stage_value(&t->stage, &keys[i]);
         if (put(r, &keys[i], value ? value : keys[i].standard, from, err))
             return err->code;
     }
@@ -643,8 +446,8 @@ int recipe_parse(struct recipe *r, const char *text, size_t n, const char *path,
 {
     if (begin(r, err))
         return err->code;
-    if (!load(&r->text->file, text, n, path, err) && !apply_sets(r->text, sets, n_sets, err) &&
-        !resolve(r, path, path, err)) {
+    if (!recipe_text_load(&r->text->file, text, n, path, err) &&
+        !apply_sets(r->text, sets, n_sets, err) && !resolve(r, path, path, err)) {
         if (!*r->base)
             return 0;
         mk_error_set(err, MK_EINVAL, "%s: base: there is no folder to look for '%s' in", path,
@@ -661,7 +464,7 @@ static int load_file(struct file_text **file, const char *path, struct mk_error 
 
     if (map_file_open(&m, path, err))
         return err->code;
-    code = load(file, m.data ? (const char *)m.data : "", m.bytes, path, err);
+    code = recipe_text_load(file, m.data ? (const char *)m.data : "", m.bytes, path, err);
     map_file_close(&m);
     return code;
 }
@@ -688,15 +491,14 @@ static int load_base(struct recipe_text *t, const char *path, char base_path[BAS
     return 0;
 }
 
-int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
-                struct mk_error *err)
+/* r->text->file is there. */
+static int finish(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
+                  struct mk_error *err)
 {
     char base_path[BASE_PATH];
 
-    if (begin(r, err))
-        return err->code;
-    if (!load_file(&r->text->file, path, err) && !apply_sets(r->text, sets, n_sets, err) &&
-        !load_base(r->text, path, base_path, err) && !resolve(r, path, base_path, err)) {
+    if (!apply_sets(r->text, sets, n_sets, err) && !load_base(r->text, path, base_path, err) &&
+        !resolve(r, path, base_path, err)) {
         r->base = "";
         return 0;
     }
@@ -704,20 +506,37 @@ int recipe_read(struct recipe *r, const char *path, const char *const *sets, int
     return err->code;
 }
 
+int recipe_read(struct recipe *r, const char *path, const char *const *sets, int32_t n_sets,
+                struct mk_error *err)
+{
+    if (begin(r, err))
+        return err->code;
+    if (load_file(&r->text->file, path, err)) {
+        recipe_release(r);
+        return err->code;
+    }
+    return finish(r, path, sets, n_sets, err);
+}
+
+int recipe_of_stage(struct recipe *r, struct file_text *file, const struct recipe_stage *stage,
+                    const char *path, const char *const *sets, int32_t n_sets, struct mk_error *err)
+{
+    if (begin(r, err))
+        return err->code;
+    r->text->file = file;
+    r->text->lent = true;
+    r->text->stage = *stage;
+    return finish(r, path, sets, n_sets, err);
+}
+
 void recipe_release(struct recipe *r)
 {
-    struct schema schema;
-    struct complaint said = {0};
-    cyaml_config_t c;
-
     if (!r->text)
         return;
-    make_schema(&schema);
-    if (r->text->file)
-        cyaml_free(config(&c, &said), &schema.root, r->text->file, 0);
-    if (r->text->base)
-        cyaml_free(config(&c, &said), &schema.root, r->text->base, 0);
-    for (int32_t i = 0; i < MAX_KEYS; i++)
+    if (!r->text->lent)
+        recipe_text_free(r->text->file);
+    recipe_text_free(r->text->base);
+    for (int32_t i = 0; i < RECIPE_MAX_KEYS; i++)
         free(r->text->set[i]);
     free(r->text);
     r->text = NULL;
@@ -838,6 +657,11 @@ static int put_teacher_list(struct buf *b, const struct recipe *r, struct mk_err
     return 0;
 }
 
+static int put_share(struct buf *b, const char *name, double share, struct mk_error *err)
+{
+    return share > 0 ? buf_printf(b, err, "  %s: %.17g\n", name, share) : 0;
+}
+
 static int put_task_list(struct buf *b, const struct recipe *r, struct mk_error *err)
 {
     if (r->n_tasks && buf_append_string(b, "tasks:\n", err))
@@ -847,7 +671,10 @@ static int put_task_list(struct buf *b, const struct recipe *r, struct mk_error 
 
         if (buf_append_string(b, "- name: ", err) || put_quoted(b, t->name, err) ||
             buf_printf(b, err, "\n  weight: %.17g\n  level: %lld\n  level_max: %lld\n", t->weight,
-                       (long long)t->level, (long long)t->level_max))
+                       (long long)t->level, (long long)t->level_max) ||
+            put_share(b, "scratchpad", t->scratchpad, err) ||
+            put_share(b, "search", t->search, err) ||
+            put_share(b, "impatient", t->impatient, err))
             return err->code;
     }
     return 0;

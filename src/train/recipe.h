@@ -29,11 +29,26 @@ struct recipe_source {
 
 #define RECIPE_MAX_TASKS 64
 
-/* What minke rl asks. */
+/* What is asked. */
 struct recipe_task {
     const char *name; /* of task_open */
     double weight;
-    int64_t level, level_max; /* where it begins; how far the curriculum may go */
+    /* Where the curriculum of minke rl begins and how far it may go; elsewhere all levels between
+     * are as frequent. */
+    int64_t level, level_max;
+    double scratchpad, search, impatient; /* shares of a corpus' thoughts */
+};
+
+/* What a recipe is for, when it is a stage of a pipeline (pipeline.h). */
+enum stage_kind {
+    STAGE_NONE, /* it is none */
+    STAGE_CORPUS,
+    STAGE_PRETRAIN,
+    STAGE_SFT,
+    STAGE_DPO,
+    STAGE_REWARD,
+    STAGE_RL,
+    STAGE_SAMPLE
 };
 
 #define RECIPE_MAX_TEACHERS 8
@@ -145,6 +160,14 @@ struct recipe {
         int64_t kv, numerics; /* enum mk_kv, enum mk_numerics */
         const char *prompt;
     } rollout;
+    struct { /* of stages that sample, see distill/traces.h and keep.h */
+        int64_t questions, samples, keep, form, tags, max_characters;
+        double temperature, max_repetition, min_script;
+        const char *script;
+    } answers;
+    struct { /* of stages that write a corpus */
+        int64_t documents, form; /* enum blend_form */
+    } corpus;
     struct recipe_task tasks[RECIPE_MAX_TASKS];
     int32_t n_tasks;
     struct recipe_text *text; /* owned */

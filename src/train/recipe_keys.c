@@ -238,6 +238,32 @@ static const struct recipe_key keys[] = {
     {"rollout", "prompt", RECIPE_TEXT, AT(rollout.prompt), 0, 0,
      "<｜User｜>{question}<｜Assistant｜>", NULL,
      "around a question; BOS comes by itself"},
+
+    {"answers", "questions", RECIPE_INT, AT(answers.questions), 1, BIG, "1000", NULL,
+     "that a stage of kind sample asks"},
+    {"answers", "samples", RECIPE_INT, AT(answers.samples), 1, 1 << 16, "1", NULL,
+     "answers to each"},
+    {"answers", "keep", RECIPE_CHOICE, AT(answers.keep), 0, 0, "correct", "all|correct|best|pairs",
+     "of them, as minke sample"},
+    {"answers", "form", RECIPE_CHOICE, AT(answers.form), 0, 0, "messages", "messages|text",
+     "of a line"},
+    {"answers", "tags", RECIPE_CHOICE, AT(answers.tags), 0, 0, "any", "any|think|answer",
+     "that an answer must have, once and in order"},
+    {"answers", "max_characters", RECIPE_INT, AT(answers.max_characters), 0, 1 << 30, "0", NULL,
+     "of an answer; 0: any"},
+    {"answers", "temperature", RECIPE_REAL, AT(answers.temperature), 0, 100, "1", NULL,
+     "of the draws"},
+    {"answers", "max_repetition", RECIPE_REAL, AT(answers.max_repetition), 0, 1, "0.5", NULL,
+     "share of runs of four words that were said before"},
+    {"answers", "script", RECIPE_TEXT, AT(answers.script), 0, 0, "", NULL,
+     "that its words are in: latin, han ...; empty: any"},
+    {"answers", "min_script", RECIPE_REAL, AT(answers.min_script), 0, 1, "0.9", NULL,
+     "share of them that are"},
+
+    {"corpus", "documents", RECIPE_INT, AT(corpus.documents), 1, BIG, "10000", NULL,
+     "that a stage of kind corpus writes"},
+    {"corpus", "form", RECIPE_CHOICE, AT(corpus.form), 0, 0, "messages", "messages|text",
+     "of a document"},
 };
 /* clang-format on */
 

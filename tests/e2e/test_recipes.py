@@ -12,9 +12,11 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, failed
+from conftest import MINKE, ROOT, failed
 
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+ALL = sorted((ROOT / "recipes").glob("*.yaml"))
+PIPELINES = [p for p in ALL if re.search("^stages:", p.read_text(), re.M)]
+RECIPES = [p for p in ALL if p not in PIPELINES]
 RUN_SIZES = {"kv_bytes": 640, "params": 2103232, "active": 2103232}
 
 
@@ -50,6 +52,17 @@ def test_a_recipe_can_be_planned(minke, recipe, tmp_path):
     yaml = [line for line in text.splitlines() if not line.startswith("#")]
     assert yaml[0] == 'base: ""' and any(line.startswith("  lr: ") for line in yaml)
     assert f"`{recipe.stem}`" in (ROOT / "docs/training.md").read_text()
+
+
+@pytest.mark.parametrize("recipe", PIPELINES, ids=lambda p: p.stem)
+def test_a_pipeline_can_be_planned(minke, recipe):
+    text = subprocess.run([str(MINKE), "pipeline", recipe, "--dry-run"], env=minke.env, check=True,
+                          capture_output=True, text=True).stdout
+    names = re.findall("^- name: (.*)$", recipe.read_text(), re.M)
+    assert re.findall("^# stage (.*), of kind", text, re.M) == names
+    assert text.startswith(f"# runs/{recipe.stem}: {len(names)} stages\n")
+    assert f"`{recipe.stem}`" in (ROOT / "docs/training.md").read_text()
+    failed(minke("train", recipe, "--dry-run"), recipe.name, "minke pipeline")
 
 
 def test_a_plan_read_again_is_the_plan(minke, tmp_path):

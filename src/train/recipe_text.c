@@ -1,0 +1,359 @@
+/* recipe_text.c: the schema of recipes, made from the table of keys, and what libcyaml says when a
+ * file does not follow it. */
+#include "train/recipe_text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cyaml/cyaml.h>
+
+#include "train/recipe.h"
+
+#define MAX_RECIPE_BYTES ((size_t)1 << 20)
+#define MAX_SECTIONS 24
+#define MAX_TEXT 4000 /* bytes of a value */
+
+/* ---- The schema, made from the table -------------------------------------------------------- */
+
+struct schema {
+    cyaml_schema_field_t fields[MAX_SECTIONS][RECIPE_MAX_KEYS];
+    cyaml_schema_field_t top[MAX_SECTIONS + RECIPE_MAX_KEYS];
+    int32_t n_top;
+    cyaml_schema_value_t root;
+    cyaml_schema_value_t stage; /* of a pipeline: top, a name and a kind */
+    cyaml_schema_field_t pipeline[5];
+};
+
+/* clang-format off */
+static const cyaml_schema_field_t point_fields[] = {
+    CYAML_FIELD_STRING_PTR("tokens", CYAML_FLAG_POINTER, struct point_text, tokens, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER, struct point_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t point_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct point_text, point_fields),
+};
+static const cyaml_schema_field_t source_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct source_text, name, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct source_text, path, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct source_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_SEQUENCE("weights", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct source_text,
+                         weights, &point_value, 1, MIXTURE_MAX_POINTS),
+    CYAML_FIELD_STRING_PTR("format", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct source_text, format, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t source_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct source_text, source_fields),
+};
+static const cyaml_schema_field_t sources_field =
+    CYAML_FIELD_SEQUENCE("sources", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
+                         sources, &source_value, 0, RECIPE_MAX_SOURCES);
+static const cyaml_schema_field_t teacher_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, struct teacher_text, path, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct teacher_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t teacher_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct teacher_text, teacher_fields),
+};
+static const cyaml_schema_field_t teachers_field =
+    CYAML_FIELD_SEQUENCE("teachers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
+                         teachers, &teacher_value, 0, RECIPE_MAX_TEACHERS);
+static const cyaml_schema_field_t task_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct task_text, name, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("weight", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, weight, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("level", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, level, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("level_max", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, level_max, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("scratchpad", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, scratchpad, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("search", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, search, 0, MAX_TEXT),
+    CYAML_FIELD_STRING_PTR("impatient", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct task_text, impatient, 0, MAX_TEXT),
+    CYAML_FIELD_END
+};
+static const cyaml_schema_value_t task_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct task_text, task_fields),
+};
+static const cyaml_schema_field_t tasks_field =
+    CYAML_FIELD_SEQUENCE("tasks", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_text,
+                         tasks, &task_value, 0, RECIPE_MAX_TASKS);
+/* clang-format on */
+
+static cyaml_schema_field_t text_field(const char *name, int32_t index)
+{
+    return (cyaml_schema_field_t){.key = name,
+                                  .value = {.type = CYAML_STRING,
+                                            .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                                            .data_size = 1,
+                                            .string = {.min = 0, .max = MAX_TEXT}},
+                                  .data_offset = (uint32_t)(offsetof(struct file_text, values) +
+                                                            (size_t)index * sizeof(char *))};
+}
+
+/* Sections are mappings inside the same struct. */
+static void make_schema(struct schema *s)
+{
+    int32_t n, n_top = 0, section = -1, n_fields = 0;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    memset(s, 0, sizeof *s);
+    for (int32_t i = 0; i < n; i++) {
+        if (!*keys[i].section) {
+            s->top[n_top++] = text_field(keys[i].name, i);
+            continue;
+        }
+        if (section < 0 || strcmp(keys[i].section, keys[i - 1].section)) {
+            section++;
+            n_fields = 0;
+            s->top[n_top++] =
+                (cyaml_schema_field_t){.key = keys[i].section,
+                                       .value = {.type = CYAML_MAPPING,
+                                                 .flags = CYAML_FLAG_OPTIONAL,
+                                                 .data_size = sizeof(struct file_text),
+                                                 .mapping = {.fields = s->fields[section]}}};
+            if (!strcmp(keys[i].section, "data"))
+                s->fields[section][n_fields++] = sources_field;
+            if (!strcmp(keys[i].section, "distill"))
+                s->fields[section][n_fields++] = teachers_field;
+        }
+        s->fields[section][n_fields++] = text_field(keys[i].name, i);
+    }
+    s->top[n_top++] = tasks_field;
+    s->n_top = n_top;
+    s->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
+                                     .flags = CYAML_FLAG_POINTER,
+                                     .data_size = sizeof(struct file_text),
+                                     .mapping = {.fields = s->top}};
+}
+
+/* ---- Loading -------------------------------------------------------------------------------- */
+
+/* What libcyaml says on its way out: the first line is the reason, the next place is where. */
+struct complaint {
+    char text[300];
+    int line;
+};
+
+static void listen(cyaml_log_t level, void *context, const char *format, va_list args)
+{
+    struct complaint *c = context;
+    char text[300];
+    const char *at;
+
+    (void)level;
+    vsnprintf(text, sizeof text, format, args);
+    text[strcspn(text, "\n")] = '\0';
+    at = strstr(text, "line: ");
+    if (!*c->text)
+        snprintf(c->text, sizeof c->text, "%s", strncmp(text, "Load: ", 6) ? text : text + 6);
+    if (at && !c->line)
+        c->line = (int)strtol(at + 6, NULL, 10);
+}
+
+static const cyaml_config_t *config(cyaml_config_t *c, struct complaint *said)
+{
+    *c = (cyaml_config_t){.log_fn = listen,
+                          .log_ctx = said,
+                          .mem_fn = cyaml_mem,
+                          .log_level = CYAML_LOG_ERROR,
+                          .flags = CYAML_CFG_NO_ALIAS};
+    return c;
+}
+
+/* libcyaml knows where the value before stood; the key itself is there or below. */
+static int line_of(const char *text, size_t n, const char *key, int from)
+{
+    int line = 1;
+
+    for (size_t i = 0; i < n; line++) {
+        size_t end = i;
+
+        while (end < n && text[end] != '\n')
+            end++;
+        while (i < end && (text[i] == ' ' || text[i] == '-'))
+            i++;
+        if (line >= from && end - i > strlen(key) && !strncmp(text + i, key, strlen(key)) &&
+            (text[i + strlen(key)] == ':' || text[i + strlen(key)] == ' '))
+            return line;
+        i = end + 1;
+    }
+    return from;
+}
+
+static int distance(const char *a, const char *b)
+{
+    int row[64], na = (int)strlen(a), nb = (int)strlen(b);
+
+    if (na > 60 || nb > 60)
+        return 60;
+    for (int j = 0; j <= nb; j++)
+        row[j] = j;
+    for (int i = 1; i <= na; i++) {
+        int diagonal = row[0];
+
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+        }
+    }
+    return row[nb];
+}
+
+/* The key that was probably meant, or NULL. */
+static const struct recipe_key *nearest(const char *name)
+{
+    int32_t n, best = 3;
+    const struct recipe_key *keys = recipe_keys(&n), *found = NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        int d = distance(name, keys[i].name);
+
+        if (d < best && d < (int)strlen(name)) {
+            best = d;
+            found = &keys[i];
+        }
+    }
+    return found;
+}
+
+static int explain(const struct complaint *c, const char *text, size_t n, const char *path,
+                   struct mk_error *err)
+{
+    static const char unexpected[] = "Unexpected key: ";
+    const struct recipe_key *near;
+    const char *key;
+
+    if (strncmp(c->text, unexpected, sizeof unexpected - 1))
+        return mk_error_set(err, MK_EFORMAT, "%s:%d: %s", path, c->line, c->text);
+    key = c->text + sizeof unexpected - 1;
+    if (!strcmp(key, "stages"))
+        return mk_error_set(err, MK_EFORMAT, "%s:%d: has stages: minke pipeline runs them", path,
+                            line_of(text, n, key, c->line));
+    near = nearest(key);
+    if (near)
+        return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s', did you mean '%s%s%s'",
+                            path, line_of(text, n, key, c->line), key, near->section,
+                            *near->section ? "." : "", near->name);
+    return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s': docs/training.md lists them",
+                        path, line_of(text, n, key, c->line), key);
+}
+
+/* One document that follows s->root. */
+static int load(const struct schema *s, void **data, const char *text, size_t n, const char *path,
+                struct mk_error *err)
+{
+    struct complaint said = {0};
+    cyaml_config_t c;
+    cyaml_err_t code;
+
+    *data = NULL;
+    if (n > MAX_RECIPE_BYTES)
+        return mk_error_set(err, MK_ELIMIT, "%s: too large for a recipe", path);
+    code = cyaml_load_data((const uint8_t *)text, n, config(&c, &said), &s->root, data, NULL);
+    if (code == CYAML_ERR_OOM)
+        return mk_error_memory(err, n);
+    if (code == CYAML_OK)
+        return 0;
+    if (!*said.text)
+        snprintf(said.text, sizeof said.text, "%s", cyaml_strerror(code));
+    return explain(&said, text, n, path, err);
+}
+
+static void give_back(const struct schema *s, void *data)
+{
+    struct complaint said = {0};
+    cyaml_config_t c;
+
+    if (data)
+        cyaml_free(config(&c, &said), &s->root, data, 0);
+}
+
+/* ---- Recipes and pipelines ------------------------------------------------------------------ */
+
+int recipe_text_load(struct file_text **file, const char *text, size_t n, const char *path,
+                     struct mk_error *err)
+{
+    struct schema schema;
+    void *data;
+
+    make_schema(&schema);
+    if (load(&schema, &data, text, n, path, err))
+        return err->code;
+    *file = data;
+    return 0;
+}
+
+void recipe_text_free(struct file_text *file)
+{
+    struct schema schema;
+
+    make_schema(&schema);
+    give_back(&schema, file);
+}
+
+/* From the schema of recipes. */
+static void make_pipeline_schema(struct schema *s)
+{
+    static const cyaml_schema_field_t name = CYAML_FIELD_STRING_PTR(
+        "name", CYAML_FLAG_POINTER, struct stage_text, name, 1, MAX_TEXT);
+    static const cyaml_schema_field_t kind = CYAML_FIELD_STRING_PTR(
+        "kind", CYAML_FLAG_POINTER, struct stage_text, kind, 1, MAX_TEXT);
+    cyaml_schema_field_t pipeline[] = {
+        CYAML_FIELD_STRING_PTR("out", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               struct pipeline_text, out, 0, MAX_TEXT),
+        CYAML_FIELD_STRING_PTR("seed", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               struct pipeline_text, seed, 0, MAX_TEXT),
+        CYAML_FIELD_STRING_PTR("threads", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               struct pipeline_text, threads, 0, MAX_TEXT),
+        CYAML_FIELD_SEQUENCE("stages", CYAML_FLAG_POINTER, struct pipeline_text, stages, &s->stage,
+                             1, PIPELINE_MAX_STAGES),
+        CYAML_FIELD_END};
+
+    make_schema(s);
+    s->top[s->n_top++] = name;
+    s->top[s->n_top++] = kind;
+    s->stage = (cyaml_schema_value_t){.type = CYAML_MAPPING,
+                                      .flags = CYAML_FLAG_DEFAULT,
+                                      .data_size = sizeof(struct stage_text),
+                                      .mapping = {.fields = s->top}};
+    memcpy(s->pipeline, pipeline, sizeof pipeline);
+    s->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
+                                     .flags = CYAML_FLAG_POINTER,
+                                     .data_size = sizeof(struct pipeline_text),
+                                     .mapping = {.fields = s->pipeline}};
+}
+
+int pipeline_text_load(struct pipeline_text **file, const char *text, size_t n, const char *path,
+                       struct mk_error *err)
+{
+    struct schema schema;
+    void *data;
+
+    make_pipeline_schema(&schema);
+    if (load(&schema, &data, text, n, path, err))
+        return err->code;
+    *file = data;
+    return 0;
+}
+
+void pipeline_text_free(struct pipeline_text *file)
+{
+    struct schema schema;
+
+    make_pipeline_schema(&schema);
+    give_back(&schema, file);
+}

@@ -1,0 +1,147 @@
+/* pipeline_test.c: what a pipeline's file says of its stages, and the results that take the place
+ * of their references. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train/pipeline.h"
+
+static const char text[] = "out: runs/x\n"
+                           "seed: 5\n"
+                           "stages:\n"
+                           "- name: base\n"
+                           "  kind: pretrain\n"
+                           "  model: {config: config.json}\n"
+                           "  data: {sources: [{path: texts}]}\n"
+                           "- name: talks\n"
+                           "  kind: corpus\n"
+                           "  tasks: [{name: parity, level: 1, level_max: 3, search: 0.25}]\n"
+                           "- name: sft\n"
+                           "  kind: sft\n"
+                           "  seed: 7\n"
+                           "  model: {from: stage:base/ema}\n"
+                           "  data: {sources: [{path: stage:talks}, {path: more.jsonl}]}\n"
+                           "- name: judge\n"
+                           "  kind: reward\n"
+                           "  model: {from: stage:sft}\n"
+                           "  data: {sources: [{path: pairs.jsonl}]}\n";
+
+static int read_text(struct pipeline *p, const char *yaml, const char *const *sets, int32_t n_sets,
+                     struct mk_error *err)
+{
+    char path[64];
+    FILE *f;
+    int code;
+
+    snprintf(path, sizeof path, "/tmp/minke-pipeline-%ld.yaml", (long)getpid());
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(yaml, f);
+    fclose(f);
+    code = pipeline_read(p, path, sets, n_sets, err);
+    unlink(path);
+    return code;
+}
+
+static void stages_are_recipes_whose_kind_says_what_they_do_not(void **state)
+{
+    const char *sets[] = {"sft.train.tokens=9", "threads=3"};
+    struct pipeline p;
+    struct mk_error err;
+
+    (void)state;
+    if (read_text(&p, text, sets, 2, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(p.n, 4);
+    assert_string_equal(p.out, "runs/x");
+    assert_int_equal(p.stages[0].recipe.data.format, RECIPE_FORMAT_TEXT);
+    assert_int_equal(p.stages[2].recipe.data.format, RECIPE_FORMAT_CHAT);
+    assert_int_equal(p.stages[2].recipe.data.sources[1].format, RECIPE_FORMAT_CHAT);
+    assert_int_equal(p.stages[3].recipe.data.format, RECIPE_FORMAT_PAIRS);
+    assert_true(p.stages[3].recipe.reward.head && !p.stages[2].recipe.reward.head);
+    assert_int_equal(p.stages[0].recipe.seed, 5);
+    assert_int_equal(p.stages[2].recipe.seed, 7);
+    assert_int_equal(p.stages[0].recipe.threads, 3);
+    assert_int_equal(p.stages[2].recipe.train.tokens, 9);
+    assert_int_equal(p.stages[0].recipe.train.tokens, 1000000);
+    assert_string_equal(p.stages[2].recipe.data.sources[0].name, "talks");
+    assert_int_equal(p.stages[1].recipe.tasks[0].level_max, 3);
+    assert_true(p.stages[1].recipe.tasks[0].search == 0.25);
+    assert_string_equal(stage_kind_name(p.stages[1].kind), "corpus");
+    pipeline_release(&p);
+}
+
+static int result_of(void *user, const struct pipeline_stage *of, char path[4096],
+                     struct mk_error *err)
+{
+    (void)err;
+    ++*(int *)user;
+    snprintf(path, 4096, "/runs/%s", of->name);
+    return 0;
+}
+
+static void results_take_the_place_of_references_and_of_nothing_else(void **state)
+{
+    struct pipeline p;
+    struct mk_error err;
+    int n = 0;
+
+    (void)state;
+    if (read_text(&p, text, NULL, 0, &err) ||
+        pipeline_resolve(&p, &p.stages[2], result_of, &n, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(n, 2);
+    assert_string_equal(p.stages[2].recipe.model.from, "/runs/base/ema");
+    assert_string_equal(p.stages[2].recipe.data.sources[0].path, "/runs/talks");
+    assert_string_equal(p.stages[2].recipe.data.sources[1].path, "more.jsonl");
+    assert_string_equal(p.stages[3].recipe.model.from, "stage:sft");
+    pipeline_release(&p);
+}
+
+/* Line and name of what is wrong; more of it in tests/e2e/test_pipeline.py. */
+static void what_is_wrong_is_named(void **state)
+{
+    static const struct {
+        const char *yaml, *words[2];
+    } cases[] = {
+        {"stages: []\n", {"entries", ""}},
+        {"out: x\n", {"stages", ""}},
+        {"stages:\n- name: a\n  model: {config: c}\n", {"kind", ""}},
+        {"stages:\n- name: a b\n  kind: rl\n", {"stage a b", "name"}},
+        {"stages:\n- name: a\n  kind: rl\n  model: {from: stage:a}\n  tasks: [{name: parity}]\n",
+         {"stage a", "stage:a"}},
+        {"stages:\n- name: a\n  kind: corpus\n  tasks: [{name: parity}]\n  stages: []\n",
+         {":5:", "stages"}},
+        {"stages:\n- name: a\n  kind: sft\n  model: {config: c}\n", {"stage a", "data.sources"}},
+        {"stages:\n- name: a\n  kind: sample\n  model: {config: c}\n  tasks: [{name: parity}]\n",
+         {"stage a", "model.from"}},
+    };
+    struct pipeline p;
+    struct mk_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (!read_text(&p, cases[i].yaml, NULL, 0, &err))
+            fail_msg("case %zu is read", i);
+        for (int k = 0; k < 2; k++)
+            if (!strstr(err.text, cases[i].words[k]))
+                fail_msg("case %zu: '%s' does not say '%s'", i, err.text, cases[i].words[k]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stages_are_recipes_whose_kind_says_what_they_do_not),
+        cmocka_unit_test(results_take_the_place_of_references_and_of_nothing_else),
+        cmocka_unit_test(what_is_wrong_is_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
