@@ -3,6 +3,7 @@
 
 #define STEP_CHUNK 512   /* rows of a pass of the scheduler: PREFILL_CHUNK there */
 #define ROW_VALUES 24    /* of a model's width, that a row of such a pass holds at a time */
+#define JUDGE_VALUES 8   /* the same of a reward model's pass, beside a block */
 #define JSON_BYTES 120   /* a number of the sample file while it is written */
 #define N_JSON 64        /* answers in it */
 
@@ -54,6 +55,22 @@ static uint64_t answer_bytes(const struct learner *l, uint64_t n_prompt)
     return bytes;
 }
 
+/* A pass of the reward model over as many rows as are computed together: what a block holds while
+ * it works is about what it would keep. Its weights are there already. */
+static uint64_t judge_bytes(const struct learner *l, uint64_t n_rows)
+{
+    const struct model *m = &l->judge.model;
+    uint64_t rows = (uint64_t)l->judge.pass_tokens, kept;
+    bool all;
+
+    if (!l->has_judge)
+        return 0;
+    rows = rows < n_rows ? rows : n_rows;
+    kept = pass_keep(m, (int64_t)rows, UINT64_MAX / 2, NULL, &all);
+    return kept / (uint64_t)m->arch.n_layers +
+           rows * (uint64_t)m->arch.d_model * JUDGE_VALUES * sizeof(float);
+}
+
 uint64_t learner_room(const struct learner *l, int32_t n_prompt)
 {
     uint64_t prompt = (uint64_t)n_prompt, n = (uint64_t)learner_most_answers(l->recipe);
@@ -63,7 +80,8 @@ uint64_t learner_room(const struct learner *l, int32_t n_prompt)
     uint64_t graded = l->teachers.n ? teachers_need(&l->teachers, longest, (int64_t)n) : 0;
 
     /* Chunks of an arena double: as much again at the worst. */
-    return scheduler_bytes(l, false, prompt) + scheduler_bytes(l, true, prompt) + 2 * answers +
+    return judge_bytes(l, n * (prompt + (uint64_t)l->recipe->rollout.tokens)) +
+           scheduler_bytes(l, false, prompt) + scheduler_bytes(l, true, prompt) + 2 * answers +
            graded +
            (n < N_JSON ? n : N_JSON) * (prompt + 2 * (uint64_t)l->recipe->rollout.tokens) *
                JSON_BYTES;

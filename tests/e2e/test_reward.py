@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from conftest import ROOT, failed
-from test_rl import DENSE, MLA_MOE, TAGS, files_of as rl_files_of, metrics_of
+from test_rl import DENSE, MLA_MOE, TAGS, files_of as rl_files_of, memory_of, metrics_of
 from test_train import files_of, ok, weights_of
 
 QUESTIONS = [f"parity {i:05b}" for i in range(32)]
@@ -117,6 +117,20 @@ def test_a_policy_learns_what_the_reward_model_likes(minke, recipe, tmp_path, re
     ok(minke("rl", path, "-q", *run, "--set", "rl.steps=8"))
     ok(minke("rl", path, "-q", "--resume", *run, "--set", "threads=1", "--set", "train.pass_tokens=40"))
     assert rl_files_of(tmp_path / "cut") == rl_files_of(tmp_path / "rl")
+
+
+def test_its_memory_is_told_before_the_run_and_kept(minke, recipe, tmp_path):
+    """A judge that is larger than the policy, and reads all answers of a step at once."""
+    (tmp_path / "large.json").write_text(json.dumps(DENSE | {"hidden_size": 128, "num_hidden_layers": 4,
+                                                             "intermediate_size": 512, "num_attention_heads": 8}))
+    judge = ROOT / ok(minke("train", recipe, "-q", "--set", "train.tokens=500", "--set",
+                            "model.config=large.json")).stdout.strip()
+    path = tmp_path / "rl.yaml"
+    path.write_text(RL.format(out=tmp_path / "rl", judge=judge))
+    sets = [x for o in ("rl.questions=16", "rl.samples=16", "rollout.tokens=40", "rollout.slots=64", "rl.steps=2",
+                        "eval.every=1") for x in ("--set", o)]
+    most, told = memory_of(minke, path, sets)
+    assert most <= told <= 1.8 * most + 16e6, (most, told)
 
 
 def test_it_counts_in_the_last_steps_alone_where_asked(minke, recipe, tmp_path):
