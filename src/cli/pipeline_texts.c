@@ -18,20 +18,6 @@
 
 /* ---- Questions ------------------------------------------------------------------------------ */
 
-/* Paths of external tasks begin at the recipe's folder: "gsm8k:file" -> "gsm8k:BASE/file". */
-static int open_task(struct task **t, const char *name, const char *base, struct mk_error *err)
-{
-    const char *colon = strchr(name, ':');
-    char path[RUN_PATH];
-
-    if (!colon || colon[1] == '/' || !*base)
-        return task_open(t, name, err);
-    if (snprintf(path, sizeof path, "%.*s:%s/%s", (int)(colon - name), name, base, colon + 1) >=
-        RUN_PATH)
-        return mk_error_set(err, MK_ELIMIT, "task %s: the path is too long", name);
-    return task_open(t, path, err);
-}
-
 static int open_part(struct blend_part *p, const struct recipe_task *t, const char *base,
                      struct mk_error *err)
 {
@@ -44,7 +30,7 @@ static int open_part(struct blend_part *p, const struct recipe_task *t, const ch
     p->share[TASK_TRACE_DIRECT] = 1 - t->scratchpad - t->search - t->impatient;
     if (t->weight <= 0)
         return mk_error_set(err, MK_EINVAL, "tasks: %s: its weight must be above 0", t->name);
-    if (open_task(&p->task, t->name, base, err))
+    if (task_open_in(&p->task, base, t->name, err))
         return err->code;
     if (t->level_max <= task_max_level(p->task))
         return 0;
@@ -208,6 +194,18 @@ static void report(const struct traces_counts *c)
             c->n_kept, c->n_answers, c->n_solved, c->n_questions);
 }
 
+/* Programs are not run here, so that none would be right. */
+static int check_code(const struct blend *b, const struct recipe *r, struct mk_error *err)
+{
+    for (int i = 0; i < b->n_parts; i++)
+        if (task_is_code(b->parts[i].task) && r->answers.keep != TRACES_ALL)
+            return mk_error_set(err, MK_EINVAL,
+                                "tasks: %s: programs are not run here, so none would be right: say "
+                                "answers.keep: all",
+                                r->tasks[i].name);
+    return 0;
+}
+
 int pipeline_run_sample(struct pipeline_run *run, const struct pipeline_stage *s,
                         const char *result, struct mk_error *err)
 {
@@ -231,7 +229,9 @@ int pipeline_run_sample(struct pipeline_run *run, const struct pipeline_stage *s
         return err->code;
     o.settings = text = settings(r);
     progress_init(&sampling.progress, stderr, run->quiet);
-    code = text ? ask(run, r, &o, &b, &counts, err) : mk_error_memory(err, 4096);
+    code = text ? check_code(&b, r, err) : mk_error_memory(err, 4096);
+    if (!code)
+        code = ask(run, r, &o, &b, &counts, err);
     progress_clear(&sampling.progress);
     free(text);
     close_blend(&b);

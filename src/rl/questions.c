@@ -13,23 +13,8 @@ enum { KEY_TASK = 0x7261736b, KEY_LEVEL = 0x6c766c };
 #define PASS_KEEP 0.95   /* of the running mean */
 #define MIN_GROUPS 20    /* at a level, before it may rise */
 #define NEW_SHARE 0.75   /* of questions at the highest level reached; the rest from those before */
-#define MAX_PATH 4096
 #define N_LOOK 32        /* questions of a built-in task, and of a file, that are looked at for */
 #define MAX_LOOK 20000   /* the longest */
-
-/* "jsonl:file" -> "jsonl:BASE/file" */
-static int open_task(struct task **t, const char *name, const char *base, struct mk_error *err)
-{
-    const char *colon = strchr(name, ':');
-    char path[MAX_PATH];
-
-    if (!colon || colon[1] == '/' || !*base)
-        return task_open(t, name, err);
-    if (snprintf(path, sizeof path, "%.*s:%s/%s", (int)(colon - name), name, base, colon + 1) >=
-        MAX_PATH)
-        return mk_error_set(err, MK_ELIMIT, "task %s: the path is too long", name);
-    return task_open(t, path, err);
-}
 
 /* What a recipe may not ask of a task. */
 static int check_task(const struct task *t, const struct recipe *r, int32_t i, struct mk_error *err)
@@ -57,7 +42,7 @@ int questions_open(struct questions *q, const struct recipe *r, const char *base
     if (exchange_check_form(r->rollout.prompt, err))
         return mk_error_wrap(err, "rollout.prompt");
     for (int32_t i = 0; i < r->n_tasks; i++) {
-        if (open_task(&q->tasks[i], r->tasks[i].name, base, err)) {
+        if (task_open_in(&q->tasks[i], base, r->tasks[i].name, err)) {
             questions_close(q);
             return err->code;
         }

@@ -2,6 +2,7 @@
 #include "tasks/task.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "verify/math.h"
 
 #define MAX_TEXT ((size_t)16 << 20) /* bytes of a question or trace; far above any */
+#define MAX_PATH 4096
 #define MAX_ATTEMPTS 4096           /* for a question of the split: 1 in 8 is a test question */
 
 struct task {
@@ -66,6 +68,19 @@ int task_open_skipping(struct task **t, const char *name, bool skip_bad, struct 
     }
     *t = opened;
     return 0;
+}
+
+int task_open_in(struct task **t, const char *base, const char *name, struct mk_error *err)
+{
+    const char *colon = strchr(name, ':');
+    char path[MAX_PATH];
+
+    if (!colon || colon[1] == '/' || !*base)
+        return task_open(t, name, err);
+    if (snprintf(path, sizeof path, "%.*s:%s/%s", (int)(colon - name), name, base, colon + 1) >=
+        MAX_PATH)
+        return mk_error_set(err, MK_ELIMIT, "task %s: the path is too long", name);
+    return task_open(t, path, err);
 }
 
 int64_t task_n_skipped(const struct task *t)

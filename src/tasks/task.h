@@ -41,6 +41,8 @@ int  task_open(struct task **t, const char *name, struct mk_error *err);
 /* The same; skip_bad: lines that are malformed or have no reference are left out and counted, else
  * the first one is an error that names file and line (MK_EFORMAT). */
 int  task_open_skipping(struct task **t, const char *name, bool skip_bad, struct mk_error *err);
+/* The first, of a recipe: a FILE that is no absolute path is in the folder `base`, "": here. */
+int  task_open_in(struct task **t, const char *base, const char *name, struct mk_error *err);
 int64_t task_n_skipped(const struct task *t);
 void task_close(struct task *t);
 

@@ -210,6 +210,10 @@ static void files_that_hold_nothing_are_refused(void **state)
     assert_int_equal(open_lines(state, "jsonl", "", false, &t, &err), MK_EFORMAT);
     assert_int_equal(open_lines(state, "jsonl", "{}\n", true, &t, &err), MK_EFORMAT);
     assert_int_equal(task_open(&t, "jsonl:/nowhere/at/all", &err), MK_ENOTFOUND);
+    assert_int_equal(task_open_in(&t, "/nowhere", "jsonl:at/all", &err), MK_ENOTFOUND);
+    assert_non_null(strstr(err.text, "/nowhere/at/all"));
+    assert_int_equal(task_open_in(&t, "/here", "jsonl:/nowhere/else", &err), MK_ENOTFOUND);
+    assert_null(strstr(err.text, "/here"));
     assert_int_equal(task_open(&t, "jsonl", &err), MK_ENOTFOUND);
     assert_int_equal(task_open(&t, "json:/etc/passwd", &err), MK_ENOTFOUND);
 }
