@@ -275,6 +275,42 @@ static void memory_decides_what_is_kept_and_changes_no_bit(void **state)
 
 /* ---- Promises of the interface --------------------------------------------------------------- */
 
+/* Of 400 positions and 50000 tokens all logits would be 80 MB. */
+static void logits_of_all_positions_are_never_held(void **state)
+{
+    enum { N_ROWS = 400, N_VOCAB = 50000 };
+    struct model_options mo = {.mla = MK_MLA_AUTO};
+    struct pass_options o = {.scale = 1};
+    struct pass_result r = {0};
+    static int32_t ids[N_ROWS];
+    struct train_seq seq = {.ids = ids, .targets = ids, .n_ids = N_ROWS};
+    struct fixture f = {0};
+    struct mk_error err;
+    struct arch a;
+
+    (void)state;
+    open_model(&f, "llama3", false, MK_MLA_AUTO, 2);
+    a = f.params.arch;
+    close_model(&f);
+    f = (struct fixture){0};
+    a.n_vocab = N_VOCAB;
+    for (int i = 0; i < N_ROWS; i++)
+        ids[i] = i * 97 % N_VOCAB;
+    if (params_init(&f.params, &a, &err) || params_take_gradients(&f.params, &err) ||
+        compute_init(&f.compute, NULL, 2, &err))
+        fail_msg("%s", err.text);
+    params_randomise(&f.params, 1, 0.02);
+    if (params_pack(&f.params, &f.model, &mo, &err))
+        fail_msg("%s", err.text);
+    arena_init(&f.memory, (size_t)1 << 30);
+    run(&f, &seq, 1, &o, &r);
+    assert_int_equal(r.n_targets, N_ROWS);
+    assert_true(fabs(r.loss / N_ROWS - log(N_VOCAB)) < 1);
+    if (arena_most(&f.memory) >= (size_t)30 << 20)
+        fail_msg("%zu bytes", (size_t)arena_most(&f.memory));
+    close_model(&f);
+}
+
 static void losses_of_a_forward_pass_are_those_of_training(void **state)
 {
     struct pass_options o = {.scale = 1};
@@ -427,6 +463,7 @@ int main(void)
         cmocka_unit_test(dropped_choices_give_and_get_no_gradient),
         cmocka_unit_test(gradients_are_the_same_bits_however_a_step_is_cut),
         cmocka_unit_test(memory_decides_what_is_kept_and_changes_no_bit),
+        cmocka_unit_test(logits_of_all_positions_are_never_held),
         cmocka_unit_test(losses_of_a_forward_pass_are_those_of_training),
         cmocka_unit_test(frozen_weights_have_no_gradient_and_change_no_other),
         cmocka_unit_test(experts_can_be_replayed),
