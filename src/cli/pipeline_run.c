@@ -141,6 +141,66 @@ static int look(struct pipeline_run *run, struct mk_error *err)
     return 0;
 }
 
+/* The next line of a recipe that is not the number of threads; false: there is none. */
+static bool next_line(const char **at, const char *end, const char **line, size_t *n)
+{
+    static const char threads[] = "threads:";
+
+    while (*at < end) {
+        const char *feed = memchr(*at, '\n', (size_t)(end - *at));
+
+        *line = *at;
+        *n = (size_t)((feed ? feed : end) - *at);
+        *at = feed ? feed + 1 : end;
+        if (*n < sizeof threads - 1 || memcmp(*line, threads, sizeof threads - 1))
+            return true;
+    }
+    return false;
+}
+
+static bool same_recipe(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    const char *end_a = a + n_a, *end_b = b + n_b, *line_a = a, *line_b = b;
+    bool more_a, more_b;
+    size_t n = 0, m = 0;
+
+    for (;;) {
+        more_a = next_line(&a, end_a, &line_a, &n);
+        more_b = next_line(&b, end_b, &line_b, &m);
+        if (!more_a || !more_b)
+            return more_a == more_b;
+        if (n != m || memcmp(line_a, line_b, n))
+            return false;
+    }
+}
+
+/* A stage that is done stays as it is, whatever its recipe says by now; that is told. */
+static int look_at_recipe(struct pipeline_run *run, struct pipeline_stage *s, struct mk_error *err)
+{
+    char path[RUN_PATH];
+    struct map_file m;
+    struct buf now;
+    int code;
+
+    if (run->quiet || pipeline_resolve(&run->pipeline, s, result_of, run, err) ||
+        pipeline_folder_path(&run->folder, path, s->name, "recipe.yaml", err))
+        return run->quiet ? 0 : err->code;
+    buf_init(&now, (size_t)1 << 22);
+    code = recipe_write(&s->recipe, &now, err);
+    if (!code)
+        code = map_file_open(&m, path, err);
+    if (!code) {
+        if (!same_recipe(now.data, now.n, (const char *)m.data, m.bytes))
+            fprintf(stderr,
+                    "stage %s was done with another recipe: to do it again, remove %s/%s and what "
+                    "follows\n",
+                    s->name, run->folder.path, s->name);
+        map_file_close(&m);
+    }
+    buf_release(&now);
+    return code == MK_ENOTFOUND ? 0 : code;
+}
+
 static int one_stage(struct pipeline_run *run, struct pipeline_stage *s, struct mk_error *err)
 {
     char result[RUN_PATH];
@@ -180,7 +240,7 @@ static int run_all(struct pipeline_run *run, struct mk_error *err)
             return mk_error_set(err, MK_ECANCELLED,
                                 "stopped before stage %s: " COMMAND " with --resume goes on",
                                 s->name);
-        if (i >= run->n_done && one_stage(run, s, err))
+        if (i >= run->n_done ? one_stage(run, s, err) : look_at_recipe(run, s, err))
             return err->code;
         if (run->until && !strcmp(run->until, s->name))
             break;

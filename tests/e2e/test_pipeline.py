@@ -177,6 +177,11 @@ def test_a_pipeline_that_is_done_does_nothing(minke, whole):
     before = files_of(run)
     r = ok(minke("pipeline", recipe, "--resume", "--set", f"out={run}"))
     assert r.stdout == first.stdout and files_of(run) == before and "now" not in r.stderr.split()
+    assert "another recipe" not in r.stderr
+    r = ok(minke("pipeline", recipe, "--resume", "--set", f"out={run}", "--set", "again.optimizer.lr=1", "--set",
+                 "threads=7"))
+    assert re.findall("stage (.*) was done with another recipe", r.stderr) == ["again"]
+    assert f"remove {run}/again" in r.stderr and files_of(run) == before
     failed(minke("pipeline", recipe, "--set", f"out={run}"), "there is a pipeline already", "--resume")
 
 
