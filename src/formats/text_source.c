@@ -3,10 +3,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "formats/text_files.h"
@@ -90,9 +92,11 @@ static const char *path_of(const struct text_source *s)
     return s->files.paths[s->n_opened - 1];
 }
 
+/* libarchive names the file that it could not open, and not the reason. */
 static int damaged(struct text_source *s, struct mk_error *err)
 {
-    const char *why = archive_error_string(s->archive);
+    const char *why = access(path_of(s), R_OK) ? strerror(errno)
+                                               : archive_error_string(s->archive);
 
     return mk_error_set(err, MK_EFORMAT, "%s: cannot be read: %s", path_of(s),
                         why ? why : "unknown reason");
