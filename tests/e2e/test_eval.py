@@ -258,6 +258,10 @@ def test_another_evaluation_is_not_written_over(minke, gsm8k, tmp_path):
     run(minke, out, "--suite", f"gsm8k:{gsm8k}", "--max-tokens", 4)
     before = files_of(out)
     again = ("eval", MODEL, "--out", out, "--suite", f"gsm8k:{gsm8k}", "--max-tokens")
+    copy = tmp_path / "copy.gguf"  # a name is no model
+    copy.write_bytes(MODEL.read_bytes())
+    assert minke("eval", copy, *again[2:], 4).returncode == 0
+    (out / "results.json").write_bytes(before["results.json"])
     failed(minke(*again, 5), "max_tokens is 4 and not 5", "--out")
     lines = gsm8k.read_text().splitlines(True)
     gsm8k.write_text("".join([lines[0], lines[2], lines[1], *lines[3:]]))
