@@ -54,13 +54,16 @@ static void format_bar(char bar[PROGRESS_COLUMNS + 1], double share, size_t n_re
     snprintf(bar + n, (size_t)(PROGRESS_COLUMNS + 1 - n), "%s", width < 6 ? "" : "] ");
 }
 
-/* What there is beside the loss: of pairs how they are ordered, else validation. */
+/* What there is beside the loss: of pairs how they are ordered, else validation. The margin has
+ * room only where there is no bar. */
 static void format_more(char more[64], const struct train_run *run, const struct step_report *r)
 {
     double n = (double)r->dpo.n_pairs;
 
     more[0] = '\0';
-    if (n > 0)
+    if (n > 0 && run->terminal)
+        snprintf(more, 64, "  right %.0f %%", 100 * (double)r->dpo.n_right / n);
+    else if (n > 0)
         snprintf(more, 64, "  margin %.3f  right %.0f %%", r->dpo.margin / n,
                  100 * (double)r->dpo.n_right / n);
     else if (run->valid.loss > 0)
@@ -78,7 +81,7 @@ static void format_line(char line[PROGRESS_COLUMNS + 1], const struct train_run 
 
     progress_time(time, left > 0 ? left : seconds);
     format_more(more, run, r);
-    if (r->dpo.n_pairs == 0) /* else the line is long enough */
+    if (r->dpo.n_pairs == 0 || run->terminal) /* else the line is long enough */
         snprintf(util, sizeof util, "  util %.0f %%",
                  100 * speed * run->token_ops / run->peak_ops);
     snprintf(step, sizeof step, "  step %" PRId64, r->step);

@@ -67,6 +67,8 @@ def test_it_learns_what_is_preferred(minke, recipe, tmp_path):
     shown = re.findall(r"loss [\d.]+  margin ([\d.-]+)  right (\d+) %", r.stderr)
     assert shown[0] == ("0.000", "0") and float(shown[-1][0]) > 2 and shown[-1][1] == "100"
     assert re.search(r"validation pairs  margin [\d.]+, 100.0 % in the right order", r.stderr)
+    shown = minke.on_a_terminal("train", recipe, "--set", f"out={tmp_path / 'watched'}", NO_COLOR="1")
+    assert re.search(r"\[#+\.*\] 100 %  loss [\d.]+  right 100 %  \d+ tok/s  util \d+ %  took", shown)
     page = (tmp_path / "run/report.html").read_text()
     for title in ("Loss of a pair", "Margin of chosen over rejected answers", "Pairs in the right order, share",
                   "Answers: log-probability or score"):
