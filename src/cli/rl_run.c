@@ -129,13 +129,17 @@ static int tell_memory(struct rl_run *run, struct mk_error *err)
     const struct recipe *r = run->recipe;
     const struct learner *l = &run->learner;
     bool forward = !l->exact || l->has_reference || r->rl.epochs * r->rl.batches > 1;
-    int64_t n_answers = learner_most_answers(r);
-    int32_t n_prompt;
+    int32_t n_prompt, longest;
+    int64_t n_units;
     struct need n;
 
-    if (questions_longest(&l->questions, &n_prompt, err) ||
-        need_measure(&n, &run->trainer, n_prompt + (int32_t)r->rollout.tokens, n_answers,
-                     forward ? n_answers : 0, learner_room(l, n_prompt) + report_bytes(r), err))
+    if (questions_longest(&l->questions, &n_prompt, err))
+        return err->code;
+    longest = (int32_t)learner_longest(r, n_prompt);
+    n_units = learner_most_answers(r) / r->rl.samples *
+              (1 + r->rl.samples * r->rollout.tokens / LEARNER_SHARED_ROWS);
+    if (need_measure(&n, &run->trainer, longest, n_units, forward ? n_units : 0,
+                     learner_room(l, n_prompt) + report_bytes(r), err))
         return err->code;
     return memory_told_tell(&run->memory, &n, &run->trainer, err);
 }

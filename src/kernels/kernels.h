@@ -111,17 +111,19 @@ struct gemm_job {
     bool bf16;             /* a and b are rounded to bf16 and summed as cpu/bf16_rows.h says */
 };
 
-/* A sequence that starts at position 0, as a struct attend_seq with f32 rows. */
+/* A sequence that starts at position 0, as a struct attend_seq with f32 rows; or the end of one,
+ * behind n_past rows that others may share. */
 struct attend_backward_seq {
     const float *q;    /* [t, n_heads * d_k], q_stride apart */
-    const float *rows; /* [t, row_dim], row_stride apart */
+    const float *rows; /* [n_past + t, row_dim], row_stride apart */
     const float *out;  /* [t, n_heads * d_v], what attend gave; out_stride apart */
     const float *dout; /* [t, n_heads * d_v], dout_stride apart */
     /* Neither may overlap anything else here. */
     float *dq;    /* [t, n_heads * d_k], written; dq_stride apart */
-    float *drows; /* [t, row_dim], added to; drow_stride apart */
+    float *drows; /* [n_past + t, row_dim], added to; drow_stride apart */
     int64_t q_stride, row_stride, out_stride, dout_stride, dq_stride, drow_stride;
     int32_t n_rows; /* t */
+    int32_t n_past; /* rows in front of the first query */
 };
 
 /* AdamW with f32 moments (Loshchilov & Hutter 2019), g = scale * grad, each operation rounded:

@@ -20,6 +20,9 @@ struct forward_seq {
     unsigned char *const *kv;
     float *logits; /* [n_logits, v] of the last n_logits ids, or NULL */
     int32_t n_logits;
+    /* The rows before `position` are those of that sequence of the step, which has so many: they
+     * are copied from its cache, layer by layer. NULL: they are there. */
+    const struct forward_seq *prefix;
     bool keep_all; /* its choices are not dropped, see capacity.h */
     float *hidden; /* [n_ids, d_model] after the final norm (what MTP reads), or NULL */
 };

@@ -51,6 +51,10 @@ void step_store(struct step *s, int32_t layer, const float *rows, int32_t row_di
         s->c->k->store_rows(s->c, s->kv_dtype, seq->kv[layer] + seq->position * bytes,
                             rows + s->first_row[i] * row_dim, row_dim, seq->n_ids, row_dim);
     }
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        if (s->seqs[i].prefix)
+            memcpy(s->seqs[i].kv[layer], s->seqs[i].prefix->kv[layer],
+                   (size_t)(s->seqs[i].position * bytes));
 }
 
 int step_attend(struct step *s, int32_t layer, const struct attend_shape *shape, const float *q,

@@ -14,6 +14,8 @@
 #include "train/distill.h"
 #include "train/trainer.h"
 
+#define LEARNER_SHARED_ROWS 4096 /* of answers behind one computed prompt, at most */
+
 /* One answer that a step has seen. */
 struct rollout {
     int32_t question; /* index */
@@ -114,6 +116,8 @@ int learner_answer(struct learner *l, struct scheduler *s, const struct question
 /* room.c: bytes that steps take of memory beside the trainer's passes, with prompts of at most
  * n_prompt ids. */
 uint64_t learner_room(const struct learner *l, int32_t n_prompt);
+/* Rows that must be in one pass: a prompt and the answers behind it. */
+int64_t learner_longest(const struct recipe *r, int32_t n_prompt);
 /* The most answers that a step may see, refills included. */
 int64_t learner_most_answers(const struct recipe *r);
 /* Whether groups that are all right or all wrong are dropped: not where teachers grade each token,

@@ -71,6 +71,26 @@ static uint64_t judge_bytes(const struct learner *l, uint64_t n_rows)
            rows * (uint64_t)m->arch.d_model * JUDGE_VALUES * sizeof(float);
 }
 
+/* Of a pass whose answers share prompts: their rows and gradients in one piece with the prompt's
+ * (train/block_backward.c), and the prompt's cached rows before each. */
+static uint64_t joined_bytes(const struct learner *l, uint64_t n_prompt, uint64_t n_answers)
+{
+    uint64_t all = n_prompt + (uint64_t)l->recipe->rollout.tokens;
+    uint64_t rows = (uint64_t)l->trainer->o.pass_tokens;
+
+    n_answers = n_answers < rows ? n_answers : rows;
+    return n_answers * (2 * all + n_prompt) * (uint64_t)model_row_dim(&l->trainer->model) *
+           sizeof(float);
+}
+
+int64_t learner_longest(const struct recipe *r, int32_t n_prompt)
+{
+    int64_t shared = r->rl.samples * r->rollout.tokens;
+
+    return n_prompt + (shared < LEARNER_SHARED_ROWS ? shared
+                                                    : LEARNER_SHARED_ROWS + r->rollout.tokens);
+}
+
 uint64_t learner_room(const struct learner *l, int32_t n_prompt)
 {
     uint64_t prompt = (uint64_t)n_prompt, n = (uint64_t)learner_most_answers(l->recipe);
@@ -82,7 +102,7 @@ uint64_t learner_room(const struct learner *l, int32_t n_prompt)
     /* Chunks of an arena double: as much again at the worst. */
     return judge_bytes(l, n * (prompt + (uint64_t)l->recipe->rollout.tokens)) +
            scheduler_bytes(l, false, prompt) + scheduler_bytes(l, true, prompt) + 2 * answers +
-           graded +
+           graded + joined_bytes(l, prompt, n) +
            (n < N_JSON ? n : N_JSON) * (prompt + 2 * (uint64_t)l->recipe->rollout.tokens) *
                JSON_BYTES;
 }

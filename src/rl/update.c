@@ -13,9 +13,9 @@ struct update {
     struct learner *l;
     struct rollout **rollouts; /* [n] of live groups */
     int32_t n;
-    struct train_seq *seqs; /* [n] */
-    float **old, **ref;     /* [n] of [answer.n]; ref NULL without KL */
-    float **weight;         /* [n] of [answer.n]: those of the answer's targets in seqs */
+    struct train_seq *seqs; /* [n] the rows that predict an answer, behind those of its prompt */
+    struct train_seq *prefixes; /* [n] the rows of its prompt, but for the last */
+    float **old, **ref, **weight; /* [n] of [answer.n]; ref NULL without KL */
     bool known;             /* old is the sampler's, still to be proved */
 };
 
@@ -24,61 +24,41 @@ static int32_t n_prompt(const struct update *u, int32_t i)
     return (int32_t)u->l->asked[u->rollouts[i]->question].prompt.n;
 }
 
-/* The losses of a sequence's answer: minus the log-probabilities. */
-static const float *answer_losses(const struct update *u, int32_t i)
-{
-    return u->seqs[i].loss + n_prompt(u, i) - 1;
-}
-
 /* ---- Sequences ------------------------------------------------------------------------------ */
 
+/* The last row of a prompt predicts another token for each answer: it is the answer's first. */
 static int take_seq(struct update *u, int32_t i, struct mk_error *err)
 {
     struct arena *m = &u->l->memory;
     const struct schedule_answer *a = &u->rollouts[i]->answer;
     const struct question *asked = &u->l->asked[u->rollouts[i]->question];
-    int32_t before = n_prompt(u, i), n = before + a->n - 1;
-    int32_t *ids, *targets;
-    float *weight, *loss;
+    const struct arch *arch = &u->l->trainer->params->arch;
+    int32_t before = n_prompt(u, i) - 1, *ids, *targets;
+    float *loss;
 
-    if (arena_take(m, &ids, (size_t)n + 1, sizeof *ids, err) ||
-        arena_take(m, &targets, (size_t)n, sizeof *targets, err) ||
-        arena_take(m, &weight, (size_t)n, sizeof *weight, err) ||
-        arena_take(m, &loss, (size_t)n, sizeof *loss, err) ||
+    if (arena_take(m, &ids, (size_t)(before + 1 + a->n), sizeof *ids, err) ||
+        arena_take(m, &targets, (size_t)(before + a->n), sizeof *targets, err) ||
+        arena_take(m, &u->weight[i], (size_t)a->n, sizeof **u->weight, err) ||
+        arena_take(m, &loss, (size_t)a->n, sizeof *loss, err) ||
         arena_take(m, &u->old[i], (size_t)a->n, sizeof **u->old, err))
         return err->code;
-    memcpy(ids, asked->prompt.data, (size_t)before * sizeof *ids);
-    memcpy(ids + before, a->ids, (size_t)a->n * sizeof *ids);
-    for (int32_t t = 0; t < n; t++) {
-        targets[t] = t < before - 1 ? -1 : ids[t + 1];
-        weight[t] = 0;
-    }
+    memcpy(ids, asked->prompt.data, (size_t)(before + 1) * sizeof *ids);
+    memcpy(ids + before + 1, a->ids, (size_t)a->n * sizeof *ids);
+    for (int32_t t = 0; t < before + a->n; t++)
+        targets[t] = t < before ? -1 : ids[t + 1];
+    memset(u->weight[i], 0, (size_t)a->n * sizeof **u->weight);
     memcpy(u->old[i], a->logprobs, (size_t)a->n * sizeof *a->logprobs);
-    u->weight[i] = weight + before - 1;
-    u->seqs[i] = (struct train_seq){.ids = ids,
-                                    .targets = targets,
-                                    .weight = weight,
-                                    .loss = loss,
-                                    .n_ids = n,
-                                    .experts = a->experts};
-    return 0;
-}
-
-/* Rows of the answer have their sets behind rows of the prompt that have none to rule out. */
-static int take_sets(struct update *u, int32_t i, struct mk_error *err)
-{
-    const struct schedule_answer *a = &u->rollouts[i]->answer;
-    size_t words = (size_t)schedule_set_words(u->l->trainer->params->arch.n_vocab);
-    size_t before = (size_t)n_prompt(u, i) - 1;
-    uint32_t *sets;
-
-    if (!a->sets)
-        return 0;
-    if (arena_take(&u->l->memory, &sets, (before + (size_t)a->n) * words, sizeof *sets, err))
-        return err->code;
-    memset(sets, 0xff, before * words * sizeof *sets);
-    memcpy(sets + before * words, a->sets, (size_t)a->n * words * sizeof *sets);
-    u->seqs[i].sets = sets;
+    u->prefixes[i] = (struct train_seq){
+        .ids = ids, .targets = targets, .n_ids = before, .experts = a->experts};
+    u->seqs[i] = (struct train_seq){
+        .ids = ids + before,
+        .targets = targets + before,
+        .weight = u->weight[i],
+        .loss = loss,
+        .n_ids = a->n,
+        .experts = a->experts ? a->experts + (int64_t)before * arch->n_layers * arch->n_experts_used
+                              : NULL,
+        .sets = a->sets};
     return 0;
 }
 
@@ -95,27 +75,48 @@ static int begin(struct update *u, struct mk_error *err)
 
     if (arena_take(&l->memory, &u->rollouts, n, sizeof *u->rollouts, err) ||
         arena_take(&l->memory, &u->seqs, n, sizeof *u->seqs, err) ||
-        arena_take(&l->memory, &u->old, n, sizeof *u->old, err) ||
-        arena_take(&l->memory, &u->weight, n, sizeof *u->weight, err))
+        arena_take(&l->memory, &u->prefixes, n, sizeof *u->prefixes, err) ||
+        arena_take(&l->memory, &u->weight, n, sizeof *u->weight, err) ||
+        arena_take(&l->memory, &u->old, n, sizeof *u->old, err))
         return err->code;
     for (int32_t i = 0; i < all; i++)
         if (takes_part(l, &l->rollouts[i]))
             u->rollouts[u->n++] = &l->rollouts[i];
     for (int32_t i = 0; i < u->n; i++)
-        if (take_seq(u, i, err) || take_sets(u, i, err))
+        if (take_seq(u, i, err))
             return err->code;
     return 0;
 }
 
-static struct batch batch_of(const struct update *u, int32_t first, int32_t n)
+/* Answers first .. first + n - 1, those to one question behind their prompt. A prompt comes again
+ * after SHARED_ROWS rows of answers, which have to be in one pass. */
+static int batch_of(struct update *u, int32_t first, int32_t n, struct batch *b,
+                    struct mk_error *err)
 {
-    struct batch b = {.seqs = u->seqs + first, .n_seqs = n};
+    int32_t prefix = -1;
+    int64_t rows = 0;
+    struct train_seq *seqs;
 
+    if (arena_take(&u->l->memory, &seqs, 2 * (size_t)n, sizeof *seqs, err))
+        return err->code;
+    *b = (struct batch){.seqs = seqs};
     for (int32_t i = first; i < first + n; i++) {
-        b.n_tokens += u->seqs[i].n_ids;
-        b.n_targets += u->rollouts[i]->answer.n;
+        bool same = i > first && u->rollouts[i]->question == u->rollouts[i - 1]->question;
+
+        if (u->prefixes[i].n_ids && (!same || rows + u->seqs[i].n_ids > LEARNER_SHARED_ROWS)) {
+            prefix = b->n_seqs;
+            rows = 0;
+            seqs[b->n_seqs++] = u->prefixes[i];
+            b->n_tokens += u->prefixes[i].n_ids;
+        }
+        rows += u->seqs[i].n_ids;
+        seqs[b->n_seqs] = u->seqs[i];
+        seqs[b->n_seqs].behind = u->prefixes[i].n_ids ? b->n_seqs - prefix : 0;
+        b->n_seqs++;
+        b->n_tokens += u->seqs[i].n_ids;
+        b->n_targets += u->seqs[i].n_ids;
     }
-    return b;
+    return 0;
 }
 
 /* ---- Log-probabilities ---------------------------------------------------------------------- */
@@ -124,7 +125,7 @@ static struct batch batch_of(const struct update *u, int32_t first, int32_t n)
 static int prove(const struct update *u, int32_t first, int32_t n, struct mk_error *err)
 {
     for (int32_t i = first; i < first + n; i++) {
-        const float *loss = answer_losses(u, i);
+        const float *loss = u->seqs[i].loss;
 
         for (int32_t t = 0; t < u->rollouts[i]->answer.n; t++) {
             float logp = -loss[t], said = u->rollouts[i]->answer.logprobs[t];
@@ -143,8 +144,10 @@ static int prove(const struct update *u, int32_t first, int32_t n, struct mk_err
 
 static int forward(struct update *u, const struct model *m, struct mk_error *err)
 {
-    struct batch b = batch_of(u, 0, u->n);
+    struct batch b;
 
+    if (batch_of(u, 0, u->n, &b, err))
+        return err->code;
     return trainer_losses(u->l->trainer, m, &b, err);
 }
 
@@ -163,7 +166,7 @@ static int take_reference(struct update *u, struct mk_error *err)
         if (arena_take(&l->memory, &u->ref[i], (size_t)n, sizeof **u->ref, err))
             return err->code;
         for (int32_t t = 0; t < n; t++)
-            u->ref[i][t] = -answer_losses(u, i)[t];
+            u->ref[i][t] = -u->seqs[i].loss[t];
     }
     return 0;
 }
@@ -184,7 +187,7 @@ static int take_old(struct update *u, struct learner_report *r, struct mk_error 
         for (int32_t t = 0; t < u->rollouts[i]->answer.n; t++, n++) {
             double d;
 
-            u->old[i][t] = -answer_losses(u, i)[t];
+            u->old[i][t] = -u->seqs[i].loss[t];
             d = fabs((double)u->old[i][t] - (double)u->rollouts[i]->answer.logprobs[t]);
             r->mismatch = fmax(r->mismatch, d);
             sum += d;
@@ -247,13 +250,25 @@ static int weigh(struct update *u, int32_t i, const struct objective_scope *s, c
     return 0;
 }
 
-/* log pi of the weights as they are now. */
-static int current(struct update *u, int32_t first, int32_t n, bool first_update,
-                   struct mk_error *err)
+/* Teachers read an answer with all of its prompt. */
+static int grade(struct update *u, struct mk_error *err)
 {
-    struct batch b = batch_of(u, first, n);
+    struct learner *l = u->l;
+    struct train_seq *whole;
 
-    return first_update ? 0 : trainer_losses(u->l->trainer, &u->l->trainer->model, &b, err);
+    if (!l->teachers.n)
+        return 0;
+    if (arena_take(&l->memory, &whole, (size_t)u->n, sizeof *whole, err))
+        return err->code;
+    for (int32_t i = 0; i < u->n; i++) {
+        whole[i] = u->prefixes[i];
+        whole[i].n_ids += u->seqs[i].n_ids;
+    }
+    if (teachers_grade(&l->teachers, whole, u->n, &l->memory, err))
+        return err->code;
+    for (int32_t i = 0; i < u->n; i++) /* rows of its targets, which are the answer's */
+        u->seqs[i].teacher = whole[i].teacher;
+    return 0;
 }
 
 /* Every token of every answer counts alike; how far the policy is from the teachers there is all
@@ -262,9 +277,11 @@ static int current(struct update *u, int32_t first, int32_t n, bool first_update
 static int taught_update(struct update *u, int32_t first, int32_t n, struct learner_report *r,
                          struct mk_error *err)
 {
-    struct batch b = batch_of(u, first, n);
     struct step_report step;
+    struct batch b;
 
+    if (batch_of(u, first, n, &b, err))
+        return err->code;
     for (int32_t i = first; i < first + n; i++)
         for (int32_t t = 0; t < u->rollouts[i]->answer.n; t++)
             u->weight[i][t] = 1;
@@ -282,20 +299,23 @@ static int taught_update(struct update *u, int32_t first, int32_t n, struct lear
 static int one_update(struct update *u, int32_t first, int32_t n, bool first_update,
                       struct learner_report *r, struct mk_error *err)
 {
-    struct batch b = batch_of(u, first, n);
-    struct objective_scope s = {n, b.n_targets};
+    struct objective_scope s;
     struct step_report step;
+    struct batch b;
     float *logp;
 
-    if (current(u, first, n, first_update, err))
+    /* log pi of the weights as they are now: known in the first update. */
+    if (batch_of(u, first, n, &b, err) ||
+        (!first_update && trainer_losses(u->l->trainer, &u->l->trainer->model, &b, err)))
         return err->code;
+    s = (struct objective_scope){n, b.n_targets};
     for (int32_t i = first; i < first + n; i++) {
         int32_t n_tokens = u->rollouts[i]->answer.n;
 
         if (arena_take(&u->l->memory, &logp, (size_t)n_tokens, sizeof *logp, err))
             return err->code;
         for (int32_t t = 0; t < n_tokens; t++)
-            logp[t] = first_update ? u->old[i][t] : -answer_losses(u, i)[t];
+            logp[t] = first_update ? u->old[i][t] : -u->seqs[i].loss[t];
         if (weigh(u, i, &s, logp, r, err))
             return err->code;
     }
@@ -317,8 +337,7 @@ int learner_update(struct learner *l, struct learner_report *r, struct mk_error 
         return err->code;
     if (u.n == 0)
         return 0;
-    if (take_old(&u, r, err) || take_reference(&u, err) ||
-        (taught && teachers_grade(&l->teachers, u.seqs, u.n, &l->memory, err)))
+    if (take_old(&u, r, err) || take_reference(&u, err) || grade(&u, err))
         return err->code;
     batches = batches < u.n ? batches : u.n;
     for (int32_t e = 0; e < l->recipe->rl.epochs; e++)

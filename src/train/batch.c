@@ -141,12 +141,24 @@ void batch_count(const struct batch *b, struct corpus *c)
     }
 }
 
+/* Sequences that stay together from `at` on. */
+static int32_t unit_at(const struct batch *b, int32_t at)
+{
+    int32_t n = b->pairs ? 2 : 1;
+
+    while (at + n < b->n_seqs && b->seqs[at + n].behind)
+        n++;
+    return n;
+}
+
 int32_t batch_cut(const struct batch *b, int32_t first, int64_t tokens)
 {
-    int32_t n = 0, unit = b->pairs ? 2 : 1;
+    int32_t n = 0;
     int64_t sum = 0;
 
     while (first + n < b->n_seqs) {
+        int32_t unit = unit_at(b, first + n);
+
         for (int32_t i = 0; i < unit; i++)
             sum += b->seqs[first + n + i].n_ids;
         if (n > 0 && sum > tokens)

@@ -38,7 +38,7 @@ double batch_loss(const struct batch *b, int32_t i, int64_t *n);
 /* Tells the corpus what was learned from each source. */
 void batch_count(const struct batch *b, struct corpus *c);
 /* How many sequences from `first` on have at most `tokens` tokens together; at least one, or one
- * pair: pairs stay together. */
+ * pair, or one beginning with all that goes on behind it: they stay together. */
 int32_t batch_cut(const struct batch *b, int32_t first, int64_t tokens);
 
 #endif

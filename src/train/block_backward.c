@@ -41,6 +41,40 @@ int block_backward(struct backward *b, int32_t index, const struct block_saved *
     return 0;
 }
 
+/* Sequences that go on behind a shared beginning: their rows and those of it in one piece, and
+ * room for the gradient of both. */
+static int join_prefix(struct step *s, int32_t i, int64_t n_row, const float *rows,
+                       struct attend_backward_seq *seq, struct mk_error *err)
+{
+    const struct forward_seq *f = &s->seqs[i];
+    int64_t first = s->first_row[f->prefix - s->seqs], n = f->position + f->n_ids;
+    float *all;
+
+    if (arena_take(s->memory, &all, (size_t)(n * n_row), sizeof *all, err) ||
+        arena_take(s->memory, &seq->drows, (size_t)(n * n_row), sizeof *all, err))
+        return err->code;
+    memcpy(all, rows + first * n_row, (size_t)(f->position * n_row) * sizeof *all);
+    memcpy(all + f->position * n_row, rows + s->first_row[i] * n_row,
+           (size_t)(f->n_ids * n_row) * sizeof *all);
+    memset(seq->drows, 0, (size_t)(n * n_row) * sizeof *all);
+    seq->rows = all;
+    seq->n_past = f->position;
+    return 0;
+}
+
+/* The gradient of what was joined to where it belongs. */
+static void part_prefix(const struct step *s, int32_t i, int64_t n_row,
+                        const struct attend_backward_seq *seq, float *drows)
+{
+    const struct forward_seq *f = &s->seqs[i];
+    float *shared = drows + s->first_row[f->prefix - s->seqs] * n_row;
+
+    for (int64_t k = 0; k < f->position * n_row; k++)
+        shared[k] += seq->drows[k];
+    memcpy(drows + s->first_row[i] * n_row, seq->drows + f->position * n_row,
+           (size_t)(f->n_ids * n_row) * sizeof *drows);
+}
+
 int attention_backward(struct backward *b, const struct attend_shape *shape, const float *q,
                        const float *rows, const float *out, const float *dout, float *dq,
                        float *drows, struct mk_error *err)
@@ -71,9 +105,14 @@ int attention_backward(struct backward *b, const struct attend_shape *shape, con
                                                .dq_stride = n_q,
                                                .drow_stride = n_row,
                                                .n_rows = s->seqs[i].n_ids};
+        if (s->seqs[i].prefix && join_prefix(s, i, n_row, rows, &seqs[i], err))
+            return err->code;
     }
     if (s->c->k->attend_backward(s->c, shape, seqs, s->n_seqs, err))
         return err->code;
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        if (s->seqs[i].prefix)
+            part_prefix(s, i, n_row, &seqs[i], drows);
     arena_rewind(s->memory, mark);
     return 0;
 }

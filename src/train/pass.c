@@ -82,7 +82,11 @@ static int place_begin(struct pass *ps, struct place *pl, const struct train_seq
     for (int32_t i = 0; i < n_seqs; i++) {
         f[i] = (struct forward_seq){
             .ids = seqs[i].ids, .n_ids = seqs[i].n_ids, .keep_all = seqs[i].keep_all};
-        if (take_cache(ps, &f[i], seqs[i].n_ids, err))
+        if (seqs[i].behind) {
+            f[i].prefix = &f[i - seqs[i].behind];
+            f[i].position = f[i].prefix->n_ids;
+        }
+        if (take_cache(ps, &f[i], f[i].position + seqs[i].n_ids, err))
             return err->code;
     }
     *pl = (struct place){.seqs = seqs,
@@ -471,6 +475,11 @@ static int check(const struct model *m, const struct params *p, const struct pas
 {
     if (n_seqs < 1)
         return mk_error_set(err, MK_EINVAL, "a training pass needs at least one sequence");
+    for (int32_t i = 0; i < n_seqs; i++)
+        if (seqs[i].behind < 0 || seqs[i].behind > i ||
+            (seqs[i].behind && (seqs[i - seqs[i].behind].behind || !o->trunk_only)))
+            return mk_error_set(err, MK_EINVAL,
+                                "sequence %d goes on behind one that is not of this pass", i);
     for (int32_t i = 0; i < n_seqs; i++)
         if (!seqs[i].experts != !seqs[0].experts || (seqs[i].experts && !o->trunk_only && m->n_mtp))
             return mk_error_set(err, MK_EINVAL,

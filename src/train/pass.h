@@ -1,10 +1,13 @@
 /* pass.h: one forward and backward pass over a micro-batch: the loss, and gradients added to what
  * the parameters have already.
  *
- * Every sequence is a document (or a piece of one) that starts at position 0 and sees itself alone:
- * that is the document mask. The forward pass is model/'s own. Sums over tokens run in the order of
- * the sequences and continue from the values in the gradients, so cutting a step into passes
- * changes no bit (docs/numerics.md). */
+ * Every sequence is a document (or a piece of one) that starts at position 0 and sees itself
+ * alone: that is the document mask. Or it is one of several that go on behind the same beginning,
+ * which is a sequence of its own in front of them and computed once: answers to one question.
+ *
+ * The forward pass is model/'s own. Sums over tokens run in the order of the sequences and continue
+ * from the values in the gradients, so cutting a step into passes changes no bit
+ * (docs/numerics.md). */
 #ifndef MK_TRAIN_PASS_H
 #define MK_TRAIN_PASS_H
 
@@ -42,6 +45,9 @@ struct train_seq {
     const float *weight;    /* [n_ids] of each target's loss, or NULL: 1 */
     float *loss;            /* [n_ids] out: cross entropy in nats, 0 without target; or NULL */
     int32_t n_ids;
+    /* So many sequences before this one in the batch is the one that it goes on behind; 0: it
+     * starts anew. They are of one pass; not with MTP. */
+    int32_t behind;
     bool keep_all; /* its choices of experts are not dropped */
     /* Replay of a rollout: the experts that every token goes to, [n_ids, n_layers, n_experts_used],
      * and the ids that could be drawn behind it, [n_ids, (n_vocab + 31) / 32] bits; what is no

@@ -340,37 +340,41 @@ static void check_attend(struct check *c)
 {
     struct attend_shape s = draw_shape(c);
     int32_t t = check_range(c, 0, 1) ? check_size(c, 150) : check_range(c, 60, 140);
+    int32_t past = check_range(c, 0, 1) ? 0 : check_range(c, 1, 140);
     int64_t q_dim = s.n_heads * s.d_k, out_dim = s.n_heads * s.d_v;
     struct attend_backward_seq ref = {.q = check_random(c, t * q_dim, 1.0f),
                                       .q_stride = q_dim,
-                                      .rows = check_random(c, (int64_t)t * s.row_dim, 1.0f),
+                                      .rows =
+                                          check_random(c, (int64_t)(past + t) * s.row_dim, 1.0f),
                                       .row_stride = s.row_dim,
                                       .dout = check_random(c, t * out_dim, 1.0f),
                                       .dout_stride = out_dim,
                                       .out_stride = out_dim,
                                       .dq_stride = q_dim,
                                       .drow_stride = s.row_dim,
-                                      .n_rows = t};
+                                      .n_rows = t,
+                                      .n_past = past};
     struct attend_backward_seq got;
     float *out = check_floats(c, t * out_dim);
     struct attend_seq forward = {.q = ref.q,
                                  .q_stride = q_dim,
                                  .n_rows = t,
+                                 .position = past,
                                  .rows = ref.rows,
                                  .out = out,
                                  .out_stride = out_dim};
     struct mk_error err;
 
-    check_describe(c, "t %d, heads %d/%d, d_k %d, d_v %d, window %d", t, s.n_heads, s.n_kv_heads,
-                   s.d_k, s.d_v, s.window);
+    check_describe(c, "t %d behind %d, heads %d/%d, d_k %d, d_v %d, window %d", t, past, s.n_heads,
+                   s.n_kv_heads, s.d_k, s.d_v, s.window);
     c->ref->k->attend(c->ref, &s, &forward, 1, &err);
     ref.out = out;
     got = ref;
     check_pair(c, t * q_dim, 1.0f, &ref.dq, &got.dq);
-    check_pair(c, (int64_t)t * s.row_dim, 1.0f, &ref.drows, &got.drows);
+    check_pair(c, (int64_t)(past + t) * s.row_dim, 1.0f, &ref.drows, &got.drows);
     c->ref->k->attend_backward(c->ref, &s, &ref, 1, &err);
     c->got->k->attend_backward(c->got, &s, &got, 1, &err);
-    check_gradients(c, &s, &ref, &got, t * q_dim, (int64_t)t * s.row_dim);
+    check_gradients(c, &s, &ref, &got, t * q_dim, (int64_t)(past + t) * s.row_dim);
 }
 
 /* ---- Benchmarks ------------------------------------------------------------------------------ */

@@ -325,10 +325,25 @@ static void run_part(const struct attend *a, const struct tile *tile, const stru
     }
 }
 
+/* Rows of the sequence whose turn comes when all heads of this tile's have had theirs. */
+static void prefetch_next(const struct attend *a, int64_t i)
+{
+    const struct tile *t = &a->tiles[i], *next = t;
+
+    if (t->head || t->n_rows > 1)
+        return;
+    while (next < a->tiles + a->n_tiles && next->seq == t->seq)
+        next++;
+    if (next < a->tiles + a->n_tiles)
+        prefetch_rows(a, next->seq->rows, min32(MK_KEY_BLOCK, next->seq->position));
+}
+
 static void run_tiles(void *context, int64_t task, int worker)
 {
     const struct attend *a = context;
 
+    if (!a->by_part)
+        prefetch_next(a, task * a->task_tiles);
     for (int64_t i = task * a->task_tiles; i < (task + 1) * a->task_tiles; i++)
         if (a->by_part)
             run_part(a, &a->tiles[i], &a->work[worker]);

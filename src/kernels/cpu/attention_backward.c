@@ -27,7 +27,7 @@ struct block {
     const struct attend_backward_seq *seq;
     int64_t row_index; /* of the sequence's first row, over all sequences */
     int32_t head;      /* a query head in the first walk, a kv head in the second */
-    int32_t first, n;  /* rows */
+    int32_t first, n;  /* rows: of queries, or of keys, which begin n_past earlier */
 };
 
 /* Memory of one worker. */
@@ -76,10 +76,16 @@ static int64_t v_at(const struct attend_shape *s, int32_t kv_head)
     return s->v_offset + (int64_t)kv_head * s->v_stride;
 }
 
-/* The first key that query i sees. */
-static int32_t first_key(const struct attend_shape *s, int32_t i)
+/* The keys that query i sees: from first_key to before end_key. */
+static int32_t first_key(const struct attend_shape *s, const struct attend_backward_seq *seq,
+                         int32_t i)
 {
-    return s->window > 0 ? max32(0, i - s->window + 1) : 0;
+    return s->window > 0 ? max32(0, seq->n_past + i - s->window + 1) : 0;
+}
+
+static int32_t end_key(const struct attend_backward_seq *seq, int32_t i)
+{
+    return seq->n_past + i + 1;
 }
 
 static void pack_block(const struct attend_back *a, struct back_work *w,
@@ -119,8 +125,8 @@ static void weights(const struct attend_back *a, struct back_work *w, const stru
                          (n_keys + MK_KEY_PANEL - 1) / MK_KEY_PANEL);
     for (int32_t i = 0; i < n; i++, at += s->n_heads)
         a->rows->attend_step(w->p + i * BLOCK, w->ds + i * BLOCK, s->scale, a->lse[at],
-                             a->delta[at], max32(0, first_key(s, query + i) - key),
-                             min32(n_keys, query + i - key + 1));
+                             a->delta[at], max32(0, first_key(s, seq, query + i) - key),
+                             min32(n_keys, end_key(seq, query + i) - key));
 }
 
 /* ---- First walk: lse, delta, dq -------------------------------------------------------------- */
@@ -130,18 +136,18 @@ static void row_sums(const struct attend_back *a, struct back_work *w, const str
     const struct attend_backward_seq *seq = b->seq;
     const struct attend_shape *s = a->shape;
     float max[BLOCK], sum[BLOCK] = {0};
-    int32_t end = b->first + b->n;
+    int32_t end = end_key(seq, b->first + b->n - 1);
 
     for (int32_t i = 0; i < b->n; i++)
         max[i] = -INFINITY;
-    for (int32_t key = first_key(s, b->first) / BLOCK * BLOCK; key < end; key += BLOCK) {
+    for (int32_t key = first_key(s, seq, b->first) / BLOCK * BLOCK; key < end; key += BLOCK) {
         int32_t n_keys = min32(BLOCK, end - key);
 
         pack_block(a, w, seq, b->head / a->group, key, n_keys, false);
         query_scores(a, w, seq, b->head, b->first, b->n, n_keys);
         for (int32_t i = 0; i < b->n; i++) {
-            int32_t lo = max32(0, first_key(s, b->first + i) - key);
-            int32_t hi = min32(n_keys, b->first + i - key + 1);
+            int32_t lo = max32(0, first_key(s, seq, b->first + i) - key);
+            int32_t hi = min32(n_keys, end_key(seq, b->first + i) - key);
 
             if (lo < hi)
                 a->attention->softmax_step(w->p + i * BLOCK, s->scale, lo, hi, &max[i], &sum[i]);
@@ -164,11 +170,11 @@ static void query_task(void *context, int64_t task, int worker)
     const struct block *b = &a->blocks[task];
     const struct attend_backward_seq *seq = b->seq;
     struct back_work *w = &a->work[worker];
-    int32_t end = b->first + b->n, kv_head = b->head / a->group;
+    int32_t end = end_key(seq, b->first + b->n - 1), kv_head = b->head / a->group;
 
     row_sums(a, w, b);
     memset(w->dk, 0, (size_t)(BLOCK * a->dk_stride) * sizeof *w->dk);
-    for (int32_t key = first_key(s, b->first) / BLOCK * BLOCK; key < end; key += BLOCK) {
+    for (int32_t key = first_key(s, seq, b->first) / BLOCK * BLOCK; key < end; key += BLOCK) {
         int32_t n_keys = min32(BLOCK, end - key);
 
         pack_block(a, w, seq, kv_head, key, n_keys, true);
@@ -202,11 +208,16 @@ static void key_step(const struct attend_back *a, struct back_work *w, const str
                          s->d_k, n);
 }
 
-/* Behind the last query that sees one of n keys. */
+/* The first query that sees a key, and the one behind the last that sees one of n keys. */
+static int32_t first_query(const struct attend_backward_seq *seq, int32_t key)
+{
+    return max32(0, key - seq->n_past);
+}
+
 static int32_t query_end(const struct attend_shape *s, const struct attend_backward_seq *seq,
                          int32_t key, int32_t n)
 {
-    int64_t end = (int64_t)key + n - 1 + s->window;
+    int64_t end = (int64_t)key + n - 1 + s->window - seq->n_past;
 
     return s->window > 0 && end < seq->n_rows ? (int32_t)end : seq->n_rows;
 }
@@ -236,7 +247,7 @@ static void key_task(void *context, int64_t task, int worker)
     memset(w->dv, 0, (size_t)(BLOCK * a->dv_stride) * sizeof *w->dv);
     pack_block(a, w, seq, b->head, b->first, b->n, true);
     for (int32_t head = b->head * a->group; head < (b->head + 1) * a->group; head++)
-        for (int32_t query = b->first; query < end; query += BLOCK)
+        for (int32_t query = first_query(seq, b->first); query < end; query += BLOCK)
             key_step(a, w, b, head, query, min32(BLOCK, seq->n_rows - query));
     add_rows(a, w, b);
 }
@@ -254,7 +265,7 @@ static void joint_keys(const struct attend_back *a, struct back_work *w, const s
     at.dk += b->first * a->dk_stride;
     at.dv += b->first * a->dv_stride;
     pack_block(a, w, seq, b->head, b->first, b->n, true);
-    for (int32_t query = b->first; query < end; query += BLOCK) {
+    for (int32_t query = first_query(seq, b->first); query < end; query += BLOCK) {
         int32_t n = min32(BLOCK, seq->n_rows - query);
 
         key_step(a, &at, b, head, query, n);
@@ -276,14 +287,15 @@ static void joint_task(void *context, int64_t task, int worker)
     memset(w->dk, 0, (size_t)(b->n * a->dk_stride) * sizeof *w->dk);
     memset(w->dv, 0, (size_t)(b->n * a->dv_stride) * sizeof *w->dv);
     for (int32_t head = b->head * a->group; head < (b->head + 1) * a->group; head++) {
-        memset(w->dq, 0, (size_t)(b->n * a->dk_stride) * sizeof *w->dq);
-        for (int32_t i = 0; i < b->n; i += BLOCK)
-            row_sums(a, w, &(struct block){seq, b->row_index, head, i, min32(BLOCK, b->n - i)});
+        memset(w->dq, 0, (size_t)(seq->n_rows * a->dk_stride) * sizeof *w->dq);
+        for (int32_t i = 0; i < seq->n_rows; i += BLOCK)
+            row_sums(a, w,
+                     &(struct block){seq, b->row_index, head, i, min32(BLOCK, seq->n_rows - i)});
         for (int32_t i = 0; i < b->n; i += BLOCK)
             joint_keys(a, w,
                        &(struct block){seq, b->row_index, b->head, i, min32(BLOCK, b->n - i)},
                        head);
-        for (int32_t i = 0; i < b->n; i++)
+        for (int32_t i = 0; i < seq->n_rows; i++)
             memcpy(seq->dq + i * seq->dq_stride + head * d_k, w->dq + i * a->dk_stride,
                    (size_t)d_k * sizeof *seq->dq);
     }
@@ -318,17 +330,20 @@ static int take_work(struct compute *c, struct attend_back *a, int64_t n_rows, b
     return 0;
 }
 
-/* The blocks of `most` rows of all sequences and heads; returns how many. */
+/* The blocks of `most` queries, or keys, of all sequences and heads; returns how many. */
 static int64_t list_blocks(struct block *blocks, const struct attend_backward_seq *seqs,
-                           int32_t n_seqs, int32_t n_heads, int32_t most)
+                           int32_t n_seqs, int32_t n_heads, int32_t most, bool keys)
 {
     int64_t n = 0, row_index = 0;
 
-    for (int32_t i = 0; i < n_seqs; row_index += seqs[i++].n_rows)
-        for (int32_t first = 0; first < seqs[i].n_rows; first += most)
+    for (int32_t i = 0; i < n_seqs; row_index += seqs[i++].n_rows) {
+        int32_t end = seqs[i].n_rows + (keys ? seqs[i].n_past : 0);
+
+        for (int32_t first = 0; first < end; first += most)
             for (int32_t head = 0; head < n_heads; head++)
-                blocks[n++] = (struct block){&seqs[i], row_index, head, first,
-                                             min32(most, seqs[i].n_rows - first)};
+                blocks[n++] =
+                    (struct block){&seqs[i], row_index, head, first, min32(most, end - first)};
+    }
     return n;
 }
 
@@ -348,9 +363,9 @@ static int attend_backward(struct compute *c, const struct attend_shape *shape,
     int32_t longest = 0;
 
     for (int32_t i = 0; i < n_seqs; i++) {
-        longest = max32(longest, seqs[i].n_rows);
+        longest = max32(longest, seqs[i].n_past + seqs[i].n_rows);
         n_rows += seqs[i].n_rows;
-        n_blocks += ((int64_t)seqs[i].n_rows + BLOCK - 1) / BLOCK;
+        n_blocks += ((int64_t)seqs[i].n_past + seqs[i].n_rows + BLOCK - 1) / BLOCK;
     }
     if (n_rows == 0)
         return 0;
@@ -362,12 +377,14 @@ static int attend_backward(struct compute *c, const struct attend_shape *shape,
         arena_take(&c->scratch, &a.delta, (size_t)(n_rows * shape->n_heads), sizeof *a.delta, err))
         return err->code;
     if (joint) {
-        exec_run(c->ex, list_blocks(a.blocks, seqs, n_seqs, shape->n_kv_heads, longest),
+        exec_run(c->ex, list_blocks(a.blocks, seqs, n_seqs, shape->n_kv_heads, longest, true),
                  joint_task, &a);
         return 0;
     }
-    exec_run(c->ex, list_blocks(a.blocks, seqs, n_seqs, shape->n_heads, BLOCK), query_task, &a);
-    exec_run(c->ex, list_blocks(a.blocks, seqs, n_seqs, shape->n_kv_heads, BLOCK), key_task, &a);
+    exec_run(c->ex, list_blocks(a.blocks, seqs, n_seqs, shape->n_heads, BLOCK, false), query_task,
+             &a);
+    exec_run(c->ex, list_blocks(a.blocks, seqs, n_seqs, shape->n_kv_heads, BLOCK, true), key_task,
+             &a);
     return 0;
 }
 
