@@ -18,8 +18,8 @@ static const char *from_of(const struct pipeline_stage *s)
 static void print_stage(FILE *out, const char *state, const struct pipeline_stage *s,
                         const char *text, bool bright)
 {
-    fprintf(out, "%s  %-5s %-16s %-9s %.44s%s\n", bright ? "\033[1m" : "", state, s->name,
-            stage_kind_name(s->kind), text, bright ? "\033[0m" : "");
+    fprintf(out, "%s  %-5s %-16s %-*s%.44s%s\n", bright ? "\033[1m" : "", state, s->name,
+            *text ? 10 : 0, stage_kind_name(s->kind), text, bright ? "\033[0m" : "");
 }
 
 void pipeline_show(const struct pipeline_run *run, const struct pipeline_stage *now)

@@ -182,6 +182,9 @@ def test_a_pipeline_that_is_done_does_nothing(minke, whole):
                  "threads=7"))
     assert re.findall("stage (.*) was done with another recipe", r.stderr) == ["again"]
     assert f"remove {run}/again" in r.stderr and files_of(run) == before
+    (run / "all/result.json").unlink()  # as if it had been killed between the last checkpoint and this
+    ok(minke("pipeline", recipe, "-q", "--resume", "--set", f"out={run}"))
+    assert files_of(run) == before
     failed(minke("pipeline", recipe, "--set", f"out={run}"), "there is a pipeline already", "--resume")
 
 
