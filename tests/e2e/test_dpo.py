@@ -100,6 +100,15 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not(minke, recipe, tmp_path):
     assert files_of(tmp_path / "cut") == whole
 
 
+def test_adapters_learn_what_is_preferred(minke, recipe, tmp_path):
+    adapters = ("--set", "lora.rank=4", "--set", "lora.targets=*_proj.weight", "--set", "optimizer.lr=5e-3")
+    end = ok(minke("train", recipe, "-q", *adapters)).stdout.strip()
+    first, *_, last = metrics(tmp_path / "run")
+    assert first["dpo"]["margin"] == 0  # adapters begin at the base, which is the reference
+    assert last["dpo"]["accuracy"] == 1 and last["valid_dpo"]["margin"] > 1
+    assert (ROOT / end / "adapter/adapter_model.safetensors").is_file()
+
+
 def test_a_reference_that_is_lost_or_damaged_is_said(minke, recipe, tmp_path):
     ok(minke("train", recipe, "-q", "--set", "train.tokens=8000"))
     reference = next((tmp_path / "run/data").glob("*.reference"))
