@@ -181,6 +181,8 @@ static int settle_server(struct job *j)
 
     if (s->top_k || s->min_p > 0)
         return cli_usage("sample", "--top-k and --min-p are not among what an endpoint is asked");
+    if (j->prompt && j->form == BLEND_MESSAGES)
+        return cli_usage("sample", "--prompt is for a model here: a server has its own template");
     j->server.key = key && *key ? key : NULL;
     j->server.n_samples = j->traces.n_samples;
     j->server.max_tokens = j->asking.max_tokens;

@@ -126,3 +126,4 @@ def test_mistakes_are_named(minke, tmp_path):
     for url in ("file:///etc/passwd", "ftp://example.org", "example", ""):
         failed(minke(*ASK, "-e", url, *out), "https://")
     refused(minke(*ASK, "-e", "https://example.org", "--top-k", 5, *out), "--top-k")
+    refused(minke(*ASK, "-e", "https://example.org", "--prompt", "Q: {question}", *out), "--prompt")
