@@ -83,7 +83,7 @@ int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool te
 {
     json_t *o = step_json(run, r);
     const struct learner_test *t = &run->test;
-    char *text, timing[200];
+    char *text, timing[400];
     int code;
 
     if (tested)
@@ -100,8 +100,10 @@ int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool te
     free(text);
     snprintf(timing, sizeof timing,
              "{\"step\":%" PRId64 ",\"ms\":%.1f,\"rollout_ms\":%.1f,\"update_ms\":%.1f,"
-             "\"tokens_per_s\":%.1f}",
-             r->step, r->rollout_ms + r->update_ms, r->rollout_ms, r->update_ms,
+             "\"rollout_cpu_ms\":%.1f,\"update_cpu_ms\":%.1f,\"decodes\":%" PRId64
+             ",\"prompt_tokens\":%" PRId64 ",\"tokens_per_s\":%.1f}",
+             r->step, r->rollout_ms + r->update_ms, r->rollout_ms, r->update_ms, r->rollout_cpu_ms,
+             r->update_cpu_ms, r->n_decodes, r->n_prompt_tokens,
              (double)r->n_tokens * 1000 / fmax(1, r->rollout_ms + r->update_ms));
     return code ? code : metrics_append(&run->folder.timing, timing, err);
 }

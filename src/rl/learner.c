@@ -179,7 +179,7 @@ int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void 
                  struct mk_error *err)
 {
     struct questions before = l->questions;
-    double begun = clock_ms();
+    double begun = clock_ms(), cpu = clock_cpu_ms();
 
     *r = (struct learner_report){.step = l->step + 1};
     forget_step(l);
@@ -190,7 +190,9 @@ int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void 
         return mk_error_wrap(err, "step %lld", (long long)r->step);
     }
     r->rollout_ms = clock_ms() - begun;
+    r->rollout_cpu_ms = clock_cpu_ms() - cpu;
     begun = clock_ms();
+    cpu = clock_cpu_ms();
     if (learner_update(l, r, err) || (r->n_updates && pack_fast(l, err)))
         return err->code;
     l->step = r->step;
@@ -198,6 +200,7 @@ int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void 
     if (refresh_due(l) && learner_take_reference(l, err))
         return err->code;
     r->update_ms = clock_ms() - begun;
+    r->update_cpu_ms = clock_cpu_ms() - cpu;
     return 0;
 }
 

@@ -70,7 +70,8 @@ struct learner_report {
     /* |log pi_old - log mu| of the tokens trained on: the largest and the mean; 0 in exact runs. */
     double mismatch, mean_mismatch;
     /* Milliseconds; for timing.jsonl alone. */
-    double rollout_ms, update_ms;
+    double rollout_ms, update_ms, rollout_cpu_ms, update_cpu_ms;
+    int64_t n_decodes, n_prompt_tokens; /* passes of the sampler by one token; rows of prompts */
 };
 
 /* The trainer's schedule must count steps. base: the recipe's folder. */

@@ -229,11 +229,15 @@ int learner_collect(struct learner *l, struct learner_report *r, bool (*stop)(vo
     if (take_room(l, err))
         return err->code;
     while (r->n_live < l->recipe->rl.questions && l->n_asked < l->room) {
+        struct schedule_counts counts;
         int32_t first = l->n_asked, n = (int32_t)l->recipe->rl.questions - r->n_live;
 
         n = n < l->room - first ? n : l->room - first;
         if (ask(l, n, stop, user, err))
             return err->code;
+        counts = scheduler_counts(l->scheduler);
+        r->n_decodes += counts.n_steps;
+        r->n_prompt_tokens += counts.n_prompt_tokens;
         for (int32_t i = first; i < l->n_asked && !code; i++) {
             l->live[i] = weigh_group(l, i, err, &code);
             r->n_live += l->live[i];
