@@ -114,7 +114,8 @@ class Trl:
              str(o.samples), "--tokens", str(o.tokens), "--threads", str(o.threads), "--clock", o.clock],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.p.stdout:
-            if line.strip() == "ready":
+            if line.startswith("ready "):
+                self.version = line.strip()[6:]
                 return
         sys.exit(f"TRL ended with status {self.p.wait()}: {' '.join(self.p.args)}")
 
@@ -133,26 +134,29 @@ class Trl:
 
 
 def step_rows(o, steps):
-    """A step beside its products: the sampler's passes have as many rows as answers are under way."""
+    """A step beside its products: the sampler's passes have as many rows as answers are under way.
+    Returns the rows and what the products take of a token, in ms."""
     s = {k: statistics.median(x[k] for x in steps) for k in steps[0]}
     rows = max(1, round(s["tokens"] / s["decodes"]))
     update = round(s["tokens"] + s["prompt"] - o.questions)
     forward, learned = products(ROOT / "bench/models/demo.json", o.rounds, round(s["decodes"]), rows, o.questions,
                                 round(s["prompt"] / o.questions), update, 4096)
     whole = [x["rollout"] + x["update"] for x in steps]
-    yield ["step: ms", *spread(whole), f"{s['tokens']:.0f} tokens written, {update} rows learned"]
-    yield ["step: rollout ms", *spread([x["rollout"] for x in steps]), f"products alone {forward:.0f}"]
-    yield ["step: update ms", *spread([x["update"] for x in steps]), f"products alone {learned:.0f}"]
-    yield ["step against its products", *spread([w / (forward + learned) for w in whole]), "wanted at most 3"]
+    return [["step: ms", *spread(whole), f"{s['tokens']:.0f} tokens written, {update} rows learned"],
+            ["step: rollout ms", *spread([x["rollout"] for x in steps]), f"products alone {forward:.0f}"],
+            ["step: update ms", *spread([x["update"] for x in steps]), f"products alone {learned:.0f}"],
+            ["step against its products", *spread([w / (forward + learned) for w in whole]), "wanted at most 3"],
+            ], (forward + learned) / s["tokens"]
 
 
-def trl_rows(ours, theirs):
+def trl_rows(ours, theirs, products_ms):
     ours = [(x["rollout"] + x["update"]) / x["tokens"] for x in ours]
     theirs = [ms / tokens for ms, tokens in theirs]
     yield ["minke: ms a token of a step", *spread(ours), ""]
     yield ["TRL: ms a token of a step", *spread(theirs), ""]
     yield ["TRL against minke", f"{statistics.median(theirs) / statistics.median(ours):.2f}",
-           f"{min(theirs) / max(ours):.2f}", f"{max(theirs) / min(ours):.2f}", "wanted at least 5"]
+           f"{min(theirs) / max(ours):.2f}", f"{max(theirs) / min(ours):.2f}",
+           f"products alone {statistics.median(theirs) / products_ms:.1f}; wanted at least 5"]
 
 
 def main():
@@ -171,13 +175,14 @@ def main():
             theirs += list(trl.steps(o.steps)) if trl else []
         if trl:
             trl.close()
-    rows += step_rows(o, ours)
-    rows += trl_rows(ours, theirs) if trl else []
+    step, products_ms = step_rows(o, ours)
+    rows += step
+    rows += trl_rows(ours, theirs, products_ms) if trl else []
     out = ROOT / f"bench/results/{o.machine}-rl-speed.csv"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     with open(out, "w", newline="") as f:
         f.write(f"# {o.machine}, {o.threads} thread(s), {o.clock} time, {datetime.date.today()}, minke {commit.strip()}; "
-                f"steps of {o.questions} x {o.samples} answers of at most {o.tokens} tokens, bench/models/demo.json\n")
+                f"steps of {o.questions} x {o.samples} answers of at most {o.tokens} tokens, bench/models/demo.json{'; ' + trl.version if trl else ''}\n")
         w = csv.writer(f, lineterminator="\n")
         w.writerow(["what", "median", "low", "high", "beside"])
         w.writerows(rows)

@@ -11,6 +11,7 @@ import time
 
 os.environ.update(HF_HUB_OFFLINE="1", TRL_EXPERIMENTAL_SILENCE="1", TOKENIZERS_PARALLELISM="false")
 import torch  # noqa: E402
+import trl  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
@@ -79,7 +80,7 @@ def main():
     clock = time.process_time if o.clock == "cpu" else time.perf_counter
     trainer = GRPOTrainer(model=model, reward_funcs=reward, args=config, train_dataset=data,
                           processing_class=tokenizer, callbacks=[Turns(clock, counts)])
-    print("ready", flush=True)
+    print(f"ready TRL {trl.__version__}, torch {torch.__version__}", flush=True)
     trainer.train()
 
 
