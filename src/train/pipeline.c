@@ -239,23 +239,12 @@ static int read_stage(struct pipeline *p, const char *path, const char *const *s
     return check_references(p, p->n - 1, path, err);
 }
 
-static int load(struct pipeline *p, const char *path, struct mk_error *err)
-{
-    struct map_file m;
-    int code;
-
-    if (map_file_open(&m, path, err))
-        return err->code;
-    code = pipeline_text_load(&p->text, m.data ? (const char *)m.data : "", m.bytes, path, err);
-    map_file_close(&m);
-    return code;
-}
-
+/* p->text is there, unless the file says nothing. */
 static int read_all(struct pipeline *p, const char *path, const char *const *sets, int32_t n_sets,
                     struct mk_error *err)
 {
-    if (load(p, path, err))
-        return err->code;
+    if (!p->text)
+        return mk_error_set(err, MK_EFORMAT, "%s: has no stages", path);
     p->out = p->text->out ? p->text->out : "";
     p->seed = p->text->seed;
     p->threads = p->text->threads;
@@ -270,15 +259,28 @@ static int read_all(struct pipeline *p, const char *path, const char *const *set
     return 0;
 }
 
-int pipeline_read(struct pipeline *p, const char *path, const char *const *sets, int32_t n_sets,
-                  struct mk_error *err)
+int pipeline_parse(struct pipeline *p, const char *text, size_t n, const char *path,
+                   const char *const *sets, int32_t n_sets, struct mk_error *err)
 {
     *p = (struct pipeline){.out = ""};
     arena_init(&p->memory, SIZE_MAX / 4);
-    if (!read_all(p, path, sets, n_sets, err))
+    if (!pipeline_text_load(&p->text, text, n, path, err) && !read_all(p, path, sets, n_sets, err))
         return 0;
     pipeline_release(p);
     return err->code;
+}
+
+int pipeline_read(struct pipeline *p, const char *path, const char *const *sets, int32_t n_sets,
+                  struct mk_error *err)
+{
+    struct map_file m;
+    int code;
+
+    if (map_file_open(&m, path, err))
+        return err->code;
+    code = pipeline_parse(p, m.data ? (const char *)m.data : "", m.bytes, path, sets, n_sets, err);
+    map_file_close(&m);
+    return code;
 }
 
 void pipeline_release(struct pipeline *p)

@@ -49,6 +49,9 @@ struct pipeline {
  * the pipeline. Every recipe is read and every reference checked, before anything runs. */
 int pipeline_read(struct pipeline *p, const char *path, const char *const *sets, int32_t n_sets,
                   struct mk_error *err);
+/* The same from text; path is for messages, and where bases of stages are looked for. */
+int pipeline_parse(struct pipeline *p, const char *text, size_t n, const char *path,
+                   const char *const *sets, int32_t n_sets, struct mk_error *err);
 void pipeline_release(struct pipeline *p);
 /* "sft". */
 const char *stage_kind_name(enum stage_kind kind);

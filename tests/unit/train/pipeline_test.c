@@ -110,6 +110,8 @@ static void what_is_wrong_is_named(void **state)
     static const struct {
         const char *yaml, *words[2];
     } cases[] = {
+        {"", {"stages", ""}},
+        {"# nothing\n", {"stages", ""}},
         {"stages: []\n", {"entries", ""}},
         {"out: x\n", {"stages", ""}},
         {"stages:\n- name: a\n  model: {config: c}\n", {"kind", ""}},
