@@ -467,7 +467,7 @@ static void test_neither_threads_nor_neighbours_change_a_gradient(void **state)
                 q + first * Q,         x + first * 7,         out + first * OUT, dout + first * OUT,
                 dq[i] + first * Q,     drows[i] + first * 7,  Q,                 7,
                 OUT,                   OUT,                   Q,                 7,
-                j ? SHORT : LONG};
+                j ? SHORT : LONG,      0};
         }
         assert_int_equal(compute_init(&c, NULL, n_threads[i], &err), 0);
         if (i) {
