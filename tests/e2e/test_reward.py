@@ -38,7 +38,7 @@ seed: 3
 model: {{config: config.json}}
 tokenizer: {{path: tokenizer}}
 tasks: [{{name: parity, level_max: 1}}]
-optimizer: {{lr: 3e-3, weight_decay: 0}}
+optimizer: {{lr: 1e-2, weight_decay: 0}}
 schedule: {{kind: constant}}
 rl: {{steps: 16, questions: 4, samples: 6, reward_model: {judge}}}
 rollout: {{tokens: 8, slots: 8}}
@@ -88,7 +88,8 @@ def test_a_head_alone_leaves_the_body_as_it_is(minke, recipe, tmp_path):
     runs = sorted((tmp_path / "run/checkpoints").iterdir())
     early, late = weights_of(runs[0]), weights_of(runs[-1])
     assert [n for n in early if early[n] != late[n]] == ["score.weight"]
-    assert metrics_of(tmp_path / "run")[-1]["valid_reward"]["accuracy"] > 0.8
+    end = metrics_of(tmp_path / "run")[-1]["valid_reward"]  # 32 pairs on a body of random weights: 3 deviations
+    assert end["accuracy"] >= 0.75 and end["margin"] > 0.3
 
 
 def test_a_run_that_is_resumed_is_the_run_that_was_not(minke, recipe, tmp_path):

@@ -218,6 +218,7 @@ static void marks_of_thoughts_are_shown_and_others_hidden(void **state)
     assert_int_equal(v.kinds[1], TOKEN_USER);
     assert_int_equal(v.kinds[2], TOKEN_USER);
     assert_int_equal(v.kinds[3], TOKEN_SPECIAL);
+    vocab_release(&v);
     bpe_trainer_free(trainer);
 }
 
