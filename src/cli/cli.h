@@ -63,7 +63,8 @@ int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, int *n_arg
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 
-/* Prints "minke: text" on stderr; returns 1. */
+/* Prints "minke: text" on stderr; returns the status to end with: 1, or 130, as shells say it,
+ * where Ctrl-C stopped the work (MK_ECANCELLED). */
 int cli_fail(const struct mk_error *err);
 /* Prints "minke COMMAND: ..., see minke COMMAND --help"; returns 2. */
 int cli_usage(const char *command, const char *format, ...)

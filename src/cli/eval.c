@@ -36,12 +36,6 @@ struct eval_flags {
 
 /* ---- While it runs --------------------------------------------------------------------------- */
 
-static bool stop(void *user)
-{
-    (void)user;
-    return interrupt_asked();
-}
-
 static void clear_line(struct eval_flags *f)
 {
     if (f->drawn)
@@ -180,7 +174,7 @@ static struct eval_options options_of(struct eval_flags *f, const char *model)
     o.kv = session.kv;
     o.texts = f->texts.items;
     o.n_texts = f->texts.n;
-    o.stop = stop;
+    o.stop = interrupt_stop;
     o.progress = show;
     o.user = f;
     return o;
@@ -247,10 +241,7 @@ static int evaluate(struct eval_flags *f, const char *model)
         }
     rc = run(f, model, &suites, &err);
     suites_release(&suites);
-    if (!rc)
-        return 0;
-    cli_fail(&err);
-    return rc == MK_ECANCELLED ? 130 : 1;
+    return rc ? cli_fail(&err) : 0;
 }
 
 int cmd_eval(int argc, char **argv)

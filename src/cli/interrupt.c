@@ -24,3 +24,9 @@ bool interrupt_asked(void)
 {
     return asked;
 }
+
+bool interrupt_stop(void *user)
+{
+    (void)user;
+    return interrupt_asked();
+}

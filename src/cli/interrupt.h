@@ -6,5 +6,7 @@
 
 void interrupt_catch(void);
 bool interrupt_asked(void);
+/* The same as the `stop` that long work in the library asks; user is not used. */
+bool interrupt_stop(void *user);
 
 #endif

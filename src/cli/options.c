@@ -60,7 +60,7 @@ int cli_fail(const struct mk_error *err)
 {
     fflush(stdout);
     fprintf(stderr, "minke: %s\n", err->text);
-    return 1;
+    return err->code == MK_ECANCELLED ? 130 : 1;
 }
 
 int cli_usage(const char *command, const char *format, ...)

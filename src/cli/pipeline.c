@@ -90,9 +90,5 @@ int cmd_pipeline(int argc, char **argv)
         return status;
     run.path = argv[1];
     status = work(&run, &sets, dry, &err);
-    if (status == MK_ECANCELLED) {
-        cli_fail(&err);
-        return 130;
-    }
     return status ? cli_fail(&err) : 0;
 }

@@ -85,12 +85,6 @@ struct sampling {
     int64_t n_questions;
 };
 
-static bool interrupted(void *user)
-{
-    (void)user;
-    return interrupt_asked();
-}
-
 static void show(void *user, const struct traces_counts *c)
 {
     struct sampling *s = user;
@@ -217,7 +211,7 @@ int pipeline_run_sample(struct pipeline_run *run, const struct pipeline_stage *s
                                .n_samples = (int32_t)r->answers.samples,
                                .keep = (enum traces_keep)r->answers.keep,
                                .form = r->rollout.prompt,
-                               .stop = interrupted,
+                               .stop = interrupt_stop,
                                .show = show,
                                .user = &sampling};
     struct traces_counts counts = {0};

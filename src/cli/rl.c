@@ -60,9 +60,5 @@ int cmd_rl(int argc, char **argv)
     if (status != CLI_RUN)
         return status;
     status = learn(&run, argv[1], &sets, &err);
-    if (status == MK_ECANCELLED) {
-        cli_fail(&err);
-        return 130;
-    }
     return status ? cli_fail(&err) : 0;
 }

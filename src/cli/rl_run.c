@@ -12,12 +12,6 @@
 #include "runs/report.h"
 #include "train/checkpoint.h"
 
-static bool stop(void *user)
-{
-    (void)user;
-    return interrupt_asked();
-}
-
 static int save(struct rl_run *run, struct mk_error *err)
 {
     struct checkpoint_more more = {learner_save, &run->learner};
@@ -50,7 +44,7 @@ static int one_step(struct rl_run *run, bool *last, struct mk_error *err)
     struct learner_report report;
     bool tested;
 
-    if (learner_step(&run->learner, &report, stop, NULL, err))
+    if (learner_step(&run->learner, &report, interrupt_stop, NULL, err))
         return err->code;
     *last = report.step >= r->rl.steps;
     if (r->sample.every &&

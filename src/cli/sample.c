@@ -100,12 +100,6 @@ static char *settings(const struct job *j, char **specs, int n)
 
 /* ---- The run -------------------------------------------------------------------------------- */
 
-static bool interrupted(void *user)
-{
-    (void)user;
-    return interrupt_asked();
-}
-
 static void show(void *user, const struct traces_counts *c)
 {
     struct job *j = user;
@@ -295,15 +289,11 @@ int cmd_sample(int argc, char **argv)
         status = settle(&j);
     if (status != CLI_RUN)
         return status;
-    j.traces.stop = interrupted;
+    j.traces.stop = interrupt_stop;
     j.traces.show = show;
     j.traces.user = &j;
     progress_init(&j.progress, stderr, j.flags.quiet);
     interrupt_catch();
     status = run(&j, argv[1], argv + 2, n - 1, &err);
-    if (status == MK_ECANCELLED) {
-        cli_fail(&err);
-        return 130;
-    }
     return status ? cli_fail(&err) : 0;
 }

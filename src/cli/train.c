@@ -91,9 +91,5 @@ int cmd_train(int argc, char **argv)
     if (status != CLI_RUN)
         return status;
     status = train(&run, argv[1], &sets, dry, &err);
-    if (status == MK_ECANCELLED) {
-        cli_fail(&err);
-        return 130;
-    }
     return status ? cli_fail(&err) : 0;
 }
