@@ -7,7 +7,6 @@
 #include "eval/job.h"
 #include "eval/likelihood.h"
 
-#define SYNC_EVERY 32
 #define MAX_TEXT ((size_t)1 << 26)
 
 static const char *text_of(const struct job *j, const struct task_item *item, int i, char letter[2])
@@ -106,9 +105,9 @@ static int write_line(struct job *j, const struct asked *a, const double *sums,
     return job_append(j, line, err);
 }
 
-static int run_question(struct job *j, struct likelihood *l, const struct asked *a,
-                        struct mk_error *err)
+static int run_question(struct job *j, struct likelihood *l, int64_t at, struct mk_error *err)
 {
+    const struct asked *a = &j->asked[at];
     double sums[TASK_MAX_CHOICES];
     char letter[2];
 
@@ -138,22 +137,5 @@ static int32_t context_of(const struct job *j)
 
 int choices_run(struct job *j, struct mk_error *err)
 {
-    struct likelihood l;
-    int rc = 0;
-
-    if (j->records.n >= j->n)
-        return 0;
-    if (likelihood_open(&l, j->m, context_of(j), j->o->kv, err))
-        return err->code;
-    while (!rc && j->records.n < j->n) {
-        job_tell(j, 0);
-        if (j->o->stop && j->o->stop(j->o->user))
-            rc = mk_error_set(err, MK_ECANCELLED, "stopped");
-        if (!rc)
-            rc = run_question(j, &l, &j->asked[j->records.n], err);
-        if (!rc && j->records.n % SYNC_EVERY == 0)
-            rc = records_sync(&j->records, err);
-    }
-    likelihood_close(&l);
-    return rc ? rc : records_sync(&j->records, err);
+    return job_score_each(j, context_of(j), run_question, err);
 }

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/likelihood.h"
+
 #define OF_A_TASK 100 /* questions of a task that has no end */
+#define SYNC_EVERY 32 /* lines that a power cut may cost */
 
 size_t job_stem(const struct task_item *item)
 {
@@ -288,4 +291,26 @@ void job_describe(const struct job *j, char *line, size_t size)
         snprintf(line, size, "%s, %s, %d shots, %s, n %d, T %g, top-p %g, max %d tokens, seed %"
                  PRIu64, o->model_name, prompt, o->n_shots, greedy, j->n_samples,
                  (double)o->temperature, (double)o->top_p, j->max_tokens, o->seed);
+}
+
+int job_score_each(struct job *j, int32_t context, job_one_fn *one, struct mk_error *err)
+{
+    struct likelihood l;
+    int rc = 0;
+
+    if (j->records.n >= j->n)
+        return 0;
+    if (likelihood_open(&l, j->m, context, j->o->kv, err))
+        return err->code;
+    while (!rc && j->records.n < j->n) {
+        job_tell(j, 0);
+        if (j->o->stop && j->o->stop(j->o->user))
+            rc = mk_error_set(err, MK_ECANCELLED, "stopped");
+        if (!rc)
+            rc = one(j, &l, j->records.n, err);
+        if (!rc && j->records.n % SYNC_EVERY == 0)
+            rc = records_sync(&j->records, err);
+    }
+    likelihood_close(&l);
+    return rc ? rc : records_sync(&j->records, err);
 }

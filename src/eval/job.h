@@ -57,6 +57,12 @@ int job_level(const struct job *j, int64_t i);
 /* How the suite was run, in one line. */
 void job_describe(const struct job *j, char *line, size_t size);
 
+/* What is scored by its probability alone: `one` appends the line of number `at`, from the first
+ * that has none on. context: rows of the cache. */
+struct likelihood;
+typedef int job_one_fn(struct job *j, struct likelihood *l, int64_t at, struct mk_error *err);
+int job_score_each(struct job *j, int32_t context, job_one_fn *one, struct mk_error *err);
+
 /* The rest of the questions; each kind has its file. */
 int answers_run(struct job *j, struct mk_error *err);
 int choices_run(struct job *j, struct mk_error *err);

@@ -13,7 +13,6 @@
 #include "formats/text_source.h"
 
 #define USUAL_CONTEXT 2048
-#define SYNC_EVERY 32
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
@@ -126,9 +125,9 @@ bool texts_is_line_of(const struct job *j, int64_t id, const json_t *line)
     return hash && !strcmp(hash, want);
 }
 
-static int run_window(struct job *j, struct likelihood *l, const struct window *w,
-                      struct mk_error *err)
+static int run_window(struct job *j, struct likelihood *l, int64_t at, struct mk_error *err)
 {
+    const struct window *w = &j->windows[at];
     const struct arch *a = &j->m->model.arch;
     int32_t before = a->bos_id >= 0 ? a->bos_id : a->n_eos_ids ? a->eos_ids[0] : 0;
     size_t n = w->end - w->begin + 1;
@@ -154,24 +153,7 @@ static int run_window(struct job *j, struct likelihood *l, const struct window *
 
 int texts_run(struct job *j, struct mk_error *err)
 {
-    struct likelihood l;
-    int rc = 0;
-
-    if (j->records.n >= j->n)
-        return 0;
-    if (likelihood_open(&l, j->m, j->max_tokens, j->o->kv, err))
-        return err->code;
-    while (!rc && j->records.n < j->n) {
-        job_tell(j, 0);
-        if (j->o->stop && j->o->stop(j->o->user))
-            rc = mk_error_set(err, MK_ECANCELLED, "stopped");
-        if (!rc)
-            rc = run_window(j, &l, &j->windows[j->records.n], err);
-        if (!rc && j->records.n % SYNC_EVERY == 0)
-            rc = records_sync(&j->records, err);
-    }
-    likelihood_close(&l);
-    return rc ? rc : records_sync(&j->records, err);
+    return job_score_each(j, j->max_tokens, run_window, err);
 }
 
 /* ---- Scores ---------------------------------------------------------------------------------- */
