@@ -4,11 +4,9 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/map_file.h"
 #include "hub/files.h"
-#include "hub/store.h"
 
 #define SCHEME "builtin:"
 
@@ -67,20 +65,10 @@ int source_builtin(const char *dir, struct source_facts *facts, struct mk_error 
 
 int builtin_keep(const char *store, const char *name, struct mk_error *err)
 {
-    struct hub_options o = {.store = store, .name = name, .force = true};
-    char folder[HUB_PATH_MAX], path[HUB_PATH_MAX], wanted[64], there[64];
-    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
-    int code = files_join(folder, store, name, err);
+    char revision[64], path[HUB_PATH_MAX];
+    struct hub_options o = {.store = store, .name = name, .revision = revision};
 
-    if (!code)
-        code = revision_of(wanted, err);
-    for (int i = 0; !code && i < 100; i++) {
-        store_revision(folder, there);
-        if (!strcmp(there, wanted))
-            return 0;
-        if (!hub_pull(&o, name, path, err))
-            return 0;
-        nanosleep(&pause, NULL); /* somebody else may be at it */
-    }
-    return err->code;
+    if (revision_of(revision, err))
+        return err->code;
+    return hub_pull(&o, name, path, err);
 }

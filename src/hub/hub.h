@@ -33,6 +33,9 @@ struct hub_options {
     const char *hf_token;    /* for hf: alone, never sent to another host; NULL: none */
     const char *python;      /* whose pip to ask; NULL: python3 */
     bool force;              /* fetch again what is there */
+    /* What is there is good only when its record has this revision; another minke that works on the
+     * name is waited for, not refused. NULL: any is good. */
+    const char *revision;
     int32_t n_tries;         /* in a row without one byte of progress; 0: 5 */
     int32_t wait_ms;         /* before the second try, then doubled up to a minute; 0: 1000 */
     int (*progress)(void *user,

@@ -263,13 +263,24 @@ static int pull_into(struct store_pull *p, const struct hub_options *o, const ch
     return rc;
 }
 
+/* Whether the name has what is wanted already. */
+static bool is_there(const struct hub_options *o, const char *folder, char path[HUB_PATH_MAX])
+{
+    struct mk_error ignored;
+    char revision[64];
+
+    if (o->force || store_model_in(folder, path, &ignored))
+        return false;
+    store_revision(folder, revision);
+    return !o->revision || !strcmp(revision, o->revision);
+}
+
 int hub_pull(const struct hub_options *options, const char *spec, char path[HUB_PATH_MAX],
              struct mk_error *err)
 {
     const struct hub_known *known = hub_known_by_name(spec);
     struct hub_options o = *options;
     char name[HUB_NAME_MAX + 1], folder[HUB_PATH_MAX];
-    struct mk_error ignored;
     struct store_pull p;
     int rc;
 
@@ -288,10 +299,10 @@ int hub_pull(const struct hub_options *options, const char *spec, char path[HUB_
         snprintf(name, sizeof name, "%s", o.name);
     if (!rc)
         rc = files_join(folder, o.store, name, err);
-    if (rc || (!o.force && !store_model_in(folder, path, &ignored)))
+    if (rc || is_there(&o, folder, path))
         return rc;
-    rc = store_begin(&p, o.store, name, err);
-    if (!rc)
+    rc = store_begin(&p, o.store, name, o.revision != NULL, err);
+    if (!rc && !is_there(&o, folder, path)) /* it may have come while we waited */
         rc = pull_into(&p, &o, spec, known, err);
     store_end(&p);
     return rc ? rc : store_model_in(folder, path, err);

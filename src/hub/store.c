@@ -339,7 +339,7 @@ int hub_remove(const char *store, const char *name, struct mk_error *err)
         return rc;
     if (!is_folder(folder) && !is_folder(partial))
         return mk_error_set(err, MK_ENOTFOUND, "there is no model '%s', see minke list", name);
-    rc = store_begin(&p, store, name, err); /* nobody pulls it meanwhile */
+    rc = store_begin(&p, store, name, false, err); /* nobody pulls it meanwhile */
     if (!rc)
         rc = files_remove_tree(folder, err);
     if (!rc)
@@ -354,7 +354,8 @@ int hub_remove(const char *store, const char *name, struct mk_error *err)
 
 /* ---- Putting a model there ---- */
 
-int store_begin(struct store_pull *p, const char *store, const char *name, struct mk_error *err)
+int store_begin(struct store_pull *p, const char *store, const char *name, bool wait,
+                struct mk_error *err)
 {
     char lock[HUB_PATH_MAX];
     int rc;
@@ -373,7 +374,7 @@ int store_begin(struct store_pull *p, const char *store, const char *name, struc
     p->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (p->lock < 0)
         return mk_error_set(err, MK_EIO, "%s: %s", lock, strerror(errno));
-    if (flock(p->lock, LOCK_EX | LOCK_NB)) {
+    if (flock(p->lock, LOCK_EX | (wait ? 0 : LOCK_NB))) {
         store_end(p);
         return mk_error_set(err, MK_EIO, "another minke is working on '%s' right now", name);
     }

@@ -23,7 +23,9 @@ bool store_name_ok(const char *name);
  * left. */
 int store_make_name(const char *text, char name[HUB_NAME_MAX + 1], struct mk_error *err);
 
-int store_begin(struct store_pull *p, const char *store, const char *name, struct mk_error *err);
+/* wait: for another minke that works on the name; else it is an error. */
+int store_begin(struct store_pull *p, const char *store, const char *name, bool wait,
+                struct mk_error *err);
 /* Writes the record (digests of all files are computed here), syncs everything and renames it into
  * place. When sha256 is not NULL the only weights file must have it. */
 int store_finish(struct store_pull *p, const struct hub_options *o, const char *source,

@@ -167,7 +167,7 @@ static void a_pull_that_another_one_is_doing_is_refused(void **state)
     struct store_pull first;
     struct mk_error err;
 
-    assert_int_equal(store_begin(&first, *state, "tiny", &err), 0);
+    assert_int_equal(store_begin(&first, *state, "tiny", false, &err), 0);
     assert_int_equal(hub_pull(&o, GGUF, path, &err), MK_EIO);
     assert_non_null(strstr(err.text, "another minke"));
     store_end(&first);
@@ -185,7 +185,7 @@ static void the_list_is_sorted_and_shows_whole_models_only(void **state)
     assert_int_equal(n, 0);
     pull_as(*state, "b", GGUF);
     pull_as(*state, "a", GGUF);
-    assert_int_equal(store_begin(&unfinished, *state, "c", &err), 0);
+    assert_int_equal(store_begin(&unfinished, *state, "c", false, &err), 0);
     store_end(&unfinished);
     assert_int_equal(hub_list(*state, &models, &n, &err), 0);
     assert_int_equal(n, 2);
