@@ -1,7 +1,8 @@
 /* maze.c: a grid of '.' and '#'; the answer leads from S to G by moves U, D, L and R.
  *
- * The thought names each place on the way by column and row, as on a chess board with row 1 on top:
- * the grid is easier to look up so than by moves alone. */
+ * The thought names each place by column and row, as on a chess board with row 1 on top. The
+ * scratchpad first writes down what is where: a small model finds what follows a name in the text,
+ * and does not find what lies above a place in a grid (docs/reasoning.md). */
 #include "tasks/kind.h"
 
 #include "tasks/net.h"
@@ -171,6 +172,75 @@ static bool accepts(const struct task_kind *k, const char *question, const char 
     return r == m.goal_row && c == m.goal_column;
 }
 
+static char look(const struct maze *m, int row, int column)
+{
+    if (row == m->start_row && column == m->start_column)
+        return 'S';
+    if (row == m->goal_row && column == m->goal_column)
+        return 'G';
+    return m->wall[row][column] ? '#' : '.';
+}
+
+static void name_place(const struct maze *m, int at, struct pen *p)
+{
+    pen_print(p, "%c%d", 'a' + at % m->columns, 1 + at / m->columns);
+}
+
+/* "a1.b1#a2Sb2G": what is where, in the order of reading. From here on places are found by name. */
+static void write_map(const struct maze *m, struct pen *p)
+{
+    for (int i = 0; i < m->rows * m->columns; i++) {
+        name_place(m, i, p);
+        pen_char(p, look(m, i / m->columns, i % m->columns));
+    }
+}
+
+/* " b2:a2b1 a2:": breadth first from the goal, what is new from each place on, until the start is
+ * seen. From the start, the place that each was seen from is the next of a shortest way. */
+static void write_spreading(const struct maze *m, const struct net *g, struct pen *p)
+{
+    bool seen[NET_MAX_PLACES] = {false};
+    struct net back = *g;
+    struct path path, order;
+
+    back.start = g->goal;
+    back.goal = g->start;
+    net_shortest(&back, &path, &order);
+    seen[back.start] = true;
+    for (int i = 0; i < order.n && !seen[back.goal]; i++) {
+        int here = order.place[i];
+
+        pen_char(p, ' ');
+        name_place(m, here, p);
+        pen_char(p, ':');
+        for (int j = 0; j < g->n_ways[here]; j++) {
+            if (!seen[g->ways[here][j]])
+                name_place(m, g->ways[here][j], p);
+            seen[g->ways[here][j]] = true;
+        }
+    }
+}
+
+static void write_way(const struct maze *m, const struct path *path, struct pen *p)
+{
+    for (int i = 0; i < path->n; i++)
+        name_place(m, path->place[i], p);
+}
+
+/* The one that write_spreading tells: of all shortest ways, that of a search from the goal. */
+static void shortest_way(const struct net *g, struct path *path)
+{
+    struct net back = *g;
+    struct path reversed;
+
+    back.start = g->goal;
+    back.goal = g->start;
+    net_shortest(&back, &reversed, NULL);
+    path->n = reversed.n;
+    for (int i = 0; i < path->n; i++)
+        path->place[i] = reversed.place[path->n - 1 - i];
+}
+
 struct attempt { struct maze m; struct net g; struct path path; };
 
 static bool try_once(void *context, struct dice *d, bool must_hit, struct pen *thought)
@@ -178,12 +248,10 @@ static bool try_once(void *context, struct dice *d, bool must_hit, struct pen *t
     struct attempt *a = context;
 
     if (must_hit)
-        net_shortest(&a->g, &a->path, NULL);
+        shortest_way(&a->g, &a->path);
     else
         net_walk(&a->g, d, &a->path);
-    for (int i = 0; i < a->path.n; i++)
-        pen_print(thought, "%c%d", 'a' + a->path.place[i] % a->m.columns,
-                  1 + a->path.place[i] / a->m.columns);
+    write_way(&a->m, &a->path, thought);
     return net_arrives(&a->g, &a->path);
 }
 
@@ -196,10 +264,16 @@ static bool think(const struct task_kind *k, const char *question, enum task_tra
     if (!read_maze(question, &a.m))
         return false;
     a.g = net_of(&a.m);
-    net_shortest(&a.g, &a.path, NULL);
+    shortest_way(&a.g, &a.path);
     if (a.path.n < 2)
         return false;
-    search_run(trace, d, thought, try_once, &a);
+    if (trace == TASK_TRACE_SCRATCHPAD) {
+        write_map(&a.m, thought);
+        write_spreading(&a.m, &a.g, thought);
+        pen_char(thought, ' ');
+        write_way(&a.m, &a.path, thought);
+    } else
+        search_run(trace, d, thought, try_once, &a);
     write_moves(&a.m, &a.path, answer);
     return true;
 }

@@ -55,7 +55,7 @@ static void thoughts_are_what_a_person_would_write(void **state)
         {"equation", "Solve 3x+4=19", "5", "19-4=15 15/3=5"},
         {"equation", "Solve 5x-3=2x+9", "4", "5x-2x=3x 9+3=12 12/3=4"},
         {"graph", "Path from a to f? ab bc ad df", "adf", "a:bd b:c d:f"},
-        {"maze", "Maze\nS#\n.G", "DR", "a1a2b2;1"},
+        {"maze", "Maze\nS#\n.G", "DR", "a1Sb1#a2.b2G b2:a2 a2:a1 a1a2b2"},
         {"sudoku", "Sudoku\n1.34\n3412\n21.3\n4321", "1234\n3412\n2143\n4321", "b1=2 c3=4"},
         {"knights", "A says B is a knave. B says A and B are alike. Who are the knights?", "A",
          "KN;1"},
