@@ -10,7 +10,7 @@ MODEL ?= reasoner
 FUZZ_SECONDS ?= 60
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wpointer-arith
-PKGS := jansson libpcre2-8 libutf8proc libcurl libarchive libedit libcrypto libcyaml
+PKGS := jansson libpcre2-8 libutf8proc libcurl libarchive libedit libcrypto libcyaml yaml-0.1
 SANITIZE :=
 ISA :=
 Q := $(if $(V),,@)# make V=1 shows the commands

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "cli/cli.h"
 
 #define MAX_NAMES 64
@@ -13,47 +14,11 @@
 #define COLUMNS 80 /* of the help */
 #define LEFT 30    /* column where descriptions begin */
 
-/* Levenshtein's distance; words longer than MAX_WORD are simply far away. */
-static int distance(const char *a, const char *b)
-{
-    int row[MAX_WORD + 1], na = (int)strnlen(a, MAX_WORD + 1), nb = (int)strnlen(b, MAX_WORD + 1);
-
-    if (na > MAX_WORD || nb > MAX_WORD)
-        return MAX_WORD;
-    for (int j = 0; j <= nb; j++)
-        row[j] = j;
-    for (int i = 1; i <= na; i++) {
-        int diagonal = row[0];
-
-        row[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
 const char *cli_nearest(const char *given, const char *const *names, int n)
 {
-    const char *best = NULL;
-    int best_distance = 3; /* three slips are another word */
+    int found = nearest_word(given, names, n);
 
-    for (int i = 0; i < n; i++) {
-        int d = distance(given, names[i]);
-
-        if (d < best_distance && d < (int)strlen(names[i])) {
-            best_distance = d;
-            best = names[i];
-        }
-    }
-    return best;
+    return found < 0 ? NULL : names[found];
 }
 
 int cli_fail(const struct mk_error *err)

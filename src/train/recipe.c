@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/map_file.h"
+#include "base/nearest.h"
 #include "tokenizer/unicode.h"
 
 #define BASE_PATH 4096
@@ -63,11 +64,14 @@ static int read_number(const char *value, double *out)
 static int put_number(const struct recipe_key *k, const char *value, const char *path, void *at,
                       struct mk_error *err)
 {
+    const char *kind = k->kind == RECIPE_INT ? "a whole" : "a";
     char want[120];
     double x;
 
-    snprintf(want, sizeof want, "%s number from %.10g to %.10g",
-             k->kind == RECIPE_INT ? "a whole" : "a", k->min, k->max);
+    if (k->max >= RECIPE_NO_LIMIT)
+        snprintf(want, sizeof want, "%s number, %.10g or more", kind, k->min);
+    else
+        snprintf(want, sizeof want, "%s number from %.10g to %.10g", kind, k->min, k->max);
     if (read_number(value, &x) || x < k->min || x > k->max ||
         (k->kind == RECIPE_INT && x != floor(x)))
         return bad(path, k, value, want, err);
@@ -125,7 +129,7 @@ static int put_weights(struct recipe_source *out, const struct source_text *s, c
     static const struct recipe_key weight = {
         "data.sources", "weight", RECIPE_REAL, 0, 0, 1e9, "1", NULL, NULL};
     static const struct recipe_key tokens = {
-        "data.sources", "tokens", RECIPE_INT, 0, 0, 9e15, "0", NULL, NULL};
+        "data.sources", "tokens", RECIPE_INT, 0, 0, RECIPE_NO_LIMIT, "0", NULL, NULL};
 
     if (s->weight && s->weights_count)
         return mk_error_set(err, MK_EINVAL,
@@ -253,6 +257,35 @@ static int put_tasks(struct recipe *r, const struct file_text *f, const char *pa
     return 0;
 }
 
+/* No key is called as the set begins: the one that was meant, if that can be told. */
+static int unknown_set(const char *set, size_t n_name, struct mk_error *err)
+{
+    char given[100], names[RECIPE_MAX_KEYS][100];
+    const char *full[RECIPE_MAX_KEYS];
+    int32_t n, found;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    snprintf(given, sizeof given, "%.*s", (int)n_name, set);
+    for (int32_t i = 0; i < n; i++) {
+        snprintf(names[i], sizeof names[i], "%s%s%s", keys[i].section,
+                 *keys[i].section ? "." : "", keys[i].name);
+        full[i] = names[i];
+    }
+    if (!strcmp(given, "tasks") || !strcmp(given, "data.sources") ||
+        !strcmp(given, "distill.teachers"))
+        return mk_error_set(err, MK_EINVAL, "--set %s: a list: it can stand in a recipe alone",
+                            set);
+    found = nearest_word(given, full, n);
+    for (int32_t i = 0; i < n && found < 0; i++)
+        if (!strcmp(given, keys[i].name)) /* its section was left out */
+            found = i;
+    if (found >= 0)
+        return mk_error_set(err, MK_EINVAL, "--set %s: there is no such key, did you mean %s", set,
+                            full[found]);
+    return mk_error_set(err, MK_EINVAL,
+                        "--set %s: there is no such key: docs/training.md lists them", set);
+}
+
 /* "section.key=value" */
 static int apply_set(struct recipe_text *t, const char *set, struct mk_error *err)
 {
@@ -274,8 +307,7 @@ static int apply_set(struct recipe_text *t, const char *set, struct mk_error *er
     }
     if (!equals)
         return mk_error_set(err, MK_EINVAL, "--set %s: expected section.key=value", set);
-    return mk_error_set(err, MK_EINVAL,
-                        "--set %s: there is no such key: docs/training.md lists them", set);
+    return unknown_set(set, n_name, err);
 }
 
 /* ---- Whole recipes -------------------------------------------------------------------------- */
@@ -360,18 +392,22 @@ static int check(const struct recipe *r, const char *path, struct mk_error *err)
     return 0;
 }
 
-/* The value of key i as text and the file that it came from; NULL when it has its default. */
-static const char *given(const struct recipe_text *t, int32_t i, const char **path,
-                         const char *base_path)
+/* A value as text, where it came from and on which line, or 0. */
+struct given {
+    const char *value, *path; /* value: NULL when the key has its default */
+    int32_t line;
+};
+
+static struct given given(const struct recipe_text *t, int32_t i, const char *path,
+                          const char *base_path)
 {
     if (t->set[i])
-        return t->set[i];
+        return (struct given){t->set[i], "--set", 0};
     if (t->file && t->file->values[i])
-        return t->file->values[i];
-    if (!t->base || !t->base->values[i])
-        return NULL;
-    *path = base_path;
-    return t->base->values[i];
+        return (struct given){t->file->values[i], path, t->file->lines[i]};
+    if (t->base && t->base->values[i])
+        return (struct given){t->base->values[i], base_path, t->base->lines[i]};
+    return (struct given){NULL, path, 0};
 }
 
 /* What a stage's pipeline and kind say where its recipe does not. */
@@ -415,10 +451,15 @@ static int resolve(struct recipe *r, const char *path, const char *base_path, st
     const struct recipe_key *keys = recipe_keys(&n);
 
     for (int32_t i = 0; i < n; i++) {
-        const char *from = path, *value = given(t, i, &from, base_path);
+        struct given g = given(t, i, path, base_path);
+        const char *value = g.value ? g.value : stage_value(&t->stage, &keys[i]);
+        char where[BASE_PATH + 16];
 
-        value = value ? value : stage_value(&t->stage, &keys[i]);
-        if (put(r, &keys[i], value ? value : keys[i].standard, from, err))
+        if (g.line)
+            snprintf(where, sizeof where, "%s:%d", g.path, (int)g.line);
+        else
+            snprintf(where, sizeof where, "%s", g.path);
+        if (put(r, &keys[i], value ? value : keys[i].standard, where, err))
             return err->code;
     }
     if (put_lists(r, path, base_path, err))
@@ -473,7 +514,7 @@ static int load_file(struct file_text **file, const char *path, struct mk_error 
 static int load_base(struct recipe_text *t, const char *path, char base_path[BASE_PATH],
                      struct mk_error *err)
 {
-    const char *slash = strrchr(path, '/'), *name = given(t, BASE_KEY, &path, path);
+    const char *slash = strrchr(path, '/'), *name = given(t, BASE_KEY, path, path).value;
 
     *base_path = '\0';
     if (!name || !*name)

@@ -185,6 +185,8 @@ int recipe_write(const struct recipe *r, struct buf *out, struct mk_error *err);
 
 /* ---- The table ------------------------------------------------------------------------------ */
 
+#define RECIPE_NO_LIMIT 9e15 /* integers stay exact in a double so far */
+
 enum recipe_kind { RECIPE_INT, RECIPE_REAL, RECIPE_BOOL, RECIPE_TEXT, RECIPE_CHOICE };
 
 struct recipe_key {

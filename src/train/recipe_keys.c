@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #define AT(member) offsetof(struct recipe, member)
-#define BIG 9e15 /* integers stay exact in a double */
+#define BIG RECIPE_NO_LIMIT
 
 /* clang-format off */
 static const struct recipe_key keys[] = {

@@ -1,15 +1,12 @@
-/* recipe_text.c: the schema of recipes, made from the table of keys, and what libcyaml says when a
- * file does not follow it. */
+/* recipe_text.c: the schema of recipes, made from the table of keys, and files that follow it. */
 #include "train/recipe_text.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cyaml/cyaml.h>
 
 #include "train/recipe.h"
+#include "train/recipe_complaint.h"
 
 #define MAX_RECIPE_BYTES ((size_t)1 << 20)
 #define MAX_SECTIONS 24
@@ -138,31 +135,9 @@ static void make_schema(struct schema *s)
 
 /* ---- Loading -------------------------------------------------------------------------------- */
 
-/* What libcyaml says on its way out: the first line is the reason, the next place is where. */
-struct complaint {
-    char text[300];
-    int line;
-};
-
-static void listen(cyaml_log_t level, void *context, const char *format, va_list args)
+static const cyaml_config_t *config(cyaml_config_t *c, struct recipe_complaint *said)
 {
-    struct complaint *c = context;
-    char text[300];
-    const char *at;
-
-    (void)level;
-    vsnprintf(text, sizeof text, format, args);
-    text[strcspn(text, "\n")] = '\0';
-    at = strstr(text, "line: ");
-    if (!*c->text)
-        snprintf(c->text, sizeof c->text, "%s", strncmp(text, "Load: ", 6) ? text : text + 6);
-    if (at && !c->line)
-        c->line = (int)strtol(at + 6, NULL, 10);
-}
-
-static const cyaml_config_t *config(cyaml_config_t *c, struct complaint *said)
-{
-    *c = (cyaml_config_t){.log_fn = listen,
+    *c = (cyaml_config_t){.log_fn = recipe_complaint_listen,
                           .log_ctx = said,
                           .mem_fn = cyaml_mem,
                           .log_level = CYAML_LOG_ERROR,
@@ -170,93 +145,11 @@ static const cyaml_config_t *config(cyaml_config_t *c, struct complaint *said)
     return c;
 }
 
-/* libcyaml knows where the value before stood; the key itself is there or below. */
-static int line_of(const char *text, size_t n, const char *key, int from)
-{
-    int line = 1;
-
-    for (size_t i = 0; i < n; line++) {
-        size_t end = i;
-
-        while (end < n && text[end] != '\n')
-            end++;
-        while (i < end && (text[i] == ' ' || text[i] == '-'))
-            i++;
-        if (line >= from && end - i > strlen(key) && !strncmp(text + i, key, strlen(key)) &&
-            (text[i + strlen(key)] == ':' || text[i + strlen(key)] == ' '))
-            return line;
-        i = end + 1;
-    }
-    return from;
-}
-
-static int distance(const char *a, const char *b)
-{
-    int row[64], na = (int)strlen(a), nb = (int)strlen(b);
-
-    if (na > 60 || nb > 60)
-        return 60;
-    for (int j = 0; j <= nb; j++)
-        row[j] = j;
-    for (int i = 1; i <= na; i++) {
-        int diagonal = row[0];
-
-        row[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[nb];
-}
-
-/* The key that was probably meant, or NULL. */
-static const struct recipe_key *nearest(const char *name)
-{
-    int32_t n, best = 3;
-    const struct recipe_key *keys = recipe_keys(&n), *found = NULL;
-
-    for (int32_t i = 0; i < n; i++) {
-        int d = distance(name, keys[i].name);
-
-        if (d < best && d < (int)strlen(name)) {
-            best = d;
-            found = &keys[i];
-        }
-    }
-    return found;
-}
-
-static int explain(const struct complaint *c, const char *text, size_t n, const char *path,
-                   struct mk_error *err)
-{
-    static const char unexpected[] = "Unexpected key: ";
-    const struct recipe_key *near;
-    const char *key;
-
-    if (strncmp(c->text, unexpected, sizeof unexpected - 1))
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: %s", path, c->line, c->text);
-    key = c->text + sizeof unexpected - 1;
-    if (!strcmp(key, "stages"))
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: has stages: minke pipeline runs them", path,
-                            line_of(text, n, key, c->line));
-    near = nearest(key);
-    if (near)
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s', did you mean '%s%s%s'",
-                            path, line_of(text, n, key, c->line), key, near->section,
-                            *near->section ? "." : "", near->name);
-    return mk_error_set(err, MK_EFORMAT, "%s:%d: there is no key '%s': docs/training.md lists them",
-                        path, line_of(text, n, key, c->line), key);
-}
-
 /* One document that follows s->root. */
 static int load(const struct schema *s, void **data, const char *text, size_t n, const char *path,
-                struct mk_error *err)
+                bool pipeline, struct mk_error *err)
 {
-    struct complaint said = {0};
+    struct recipe_complaint said = {0};
     cyaml_config_t c;
     cyaml_err_t code;
 
@@ -268,14 +161,12 @@ static int load(const struct schema *s, void **data, const char *text, size_t n,
         return mk_error_memory(err, n);
     if (code == CYAML_OK)
         return 0;
-    if (!*said.text)
-        snprintf(said.text, sizeof said.text, "%s", cyaml_strerror(code));
-    return explain(&said, text, n, path, err);
+    return recipe_complaint_explain(&said, code, text, n, path, pipeline, err);
 }
 
 static void give_back(const struct schema *s, void *data)
 {
-    struct complaint said = {0};
+    struct recipe_complaint said = {0};
     cyaml_config_t c;
 
     if (data)
@@ -284,6 +175,17 @@ static void give_back(const struct schema *s, void *data)
 
 /* ---- Recipes and pipelines ------------------------------------------------------------------ */
 
+/* For messages about what the values say. */
+static void note_lines(struct file_text *file, const char *text, size_t n)
+{
+    int32_t n_keys;
+    const struct recipe_key *keys = recipe_keys(&n_keys);
+
+    for (int32_t i = 0; i < n_keys; i++)
+        if (file->values[i])
+            file->lines[i] = recipe_line_of(text, n, keys[i].section, keys[i].name);
+}
+
 int recipe_text_load(struct file_text **file, const char *text, size_t n, const char *path,
                      struct mk_error *err)
 {
@@ -291,9 +193,11 @@ int recipe_text_load(struct file_text **file, const char *text, size_t n, const 
     void *data;
 
     make_schema(&schema);
-    if (load(&schema, &data, text, n, path, err))
+    if (load(&schema, &data, text, n, path, false, err))
         return err->code;
     *file = data;
+    if (*file)
+        note_lines(*file, text, n);
     return 0;
 }
 
@@ -344,7 +248,7 @@ int pipeline_text_load(struct pipeline_text **file, const char *text, size_t n, 
     void *data;
 
     make_pipeline_schema(&schema);
-    if (load(&schema, &data, text, n, path, err))
+    if (load(&schema, &data, text, n, path, true, err))
         return err->code;
     *file = data;
     return 0;

@@ -28,6 +28,7 @@ struct teacher_text {
 /* As in the file. */
 struct file_text {
     char *values[RECIPE_MAX_KEYS]; /* of the table's key i; NULL: not given */
+    int32_t lines[RECIPE_MAX_KEYS]; /* that they stand on, from 1; 0: not known, as in stages */
     struct source_text *sources;
     uint64_t sources_count;
     struct teacher_text *teachers;

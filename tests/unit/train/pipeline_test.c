@@ -112,7 +112,9 @@ static void what_is_wrong_is_named(void **state)
     } cases[] = {
         {"", {"stages", ""}},
         {"# nothing\n", {"stages", ""}},
-        {"stages: []\n", {"entries", ""}},
+        {"stages: []\n", {":1: stages", "empty list"}},
+        {"# c\n- a\n", {":2: expected keys", "found a list"}},
+        {"out: x\nmodel: {config: c}\n", {":2: 'model' is a key of stages", "minke train"}},
         {"out: x\n", {"stages", ""}},
         {"stages:\n- name: a\n  model: {config: c}\n", {"kind", ""}},
         {"stages:\n- name: a b\n  kind: rl\n", {"stage a b", "name"}},

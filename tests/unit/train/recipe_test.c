@@ -78,16 +78,23 @@ static void an_unknown_key_is_refused_by_name_and_line(void **state)
 {
     (void)state;
     refused(MINIMAL "optimizer:\n  lr: 1e-3\n  # a comment\n\n  lerning: 3\n", NULL,
-            "r.yaml:10: 'lerning'");
+            "r.yaml:10: 'optimizer.lerning'");
     refused(MINIMAL "optimizer:\n  weight_deacy: 0.1\n", NULL,
-            "r.yaml:7: 'weight_deacy' 'optimizer.weight_decay'");
-    refused("data:\n  sources:\n  - path: a\n    wieght: 2\n", NULL, "r.yaml:4: 'wieght'");
-    refused(MINIMAL "optimiser:\n  lr: 1\n", NULL, "r.yaml:6: 'optimiser'");
+            "r.yaml:7: 'optimizer.weight_deacy' 'optimizer.weight_decay'");
+    refused("data:\n  sources:\n  - path: a\n    wieght: 2\n", NULL,
+            "r.yaml:4: entry .wieght' .weight'");
+    refused(MINIMAL "optimiser:\n  lr: 1\n", NULL, "r.yaml:6: 'optimiser' 'optimizer'");
+    refused(MINIMAL "train: {lr: 1}\n", NULL, "r.yaml:6: 'train.lr' 'optimizer.lr'");
+    refused("tasks:\n- {name: parity, levl: 3}\n", NULL, "r.yaml:2: .levl' .level'");
 }
 
-static void a_value_out_of_its_range_is_refused_by_key(void **state)
+static void a_value_out_of_its_range_is_refused_by_key_and_line(void **state)
 {
     (void)state;
+    refused(MINIMAL "train:\n  batch: 3\n  # tokens: 3\n  tokens: -5\n", NULL,
+            "r.yaml:9: train.tokens '-5' 1 more");
+    refused(MINIMAL "train: {tokens: x}\nrollout:\n  tokens: 3\n", NULL, "r.yaml:6: train.tokens");
+    refused("seed: x\n" MINIMAL, NULL, "r.yaml:1: seed");
     refused(MINIMAL "optimizer: {lr: fast}\n", NULL, "optimizer.lr 'fast'");
     refused(MINIMAL "optimizer: {lr: -1}\n", NULL, "optimizer.lr '-1'");
     refused(MINIMAL "optimizer: {lr: nan}\n", NULL, "optimizer.lr 'nan'");
@@ -117,15 +124,18 @@ static void weights_may_follow_the_tokens(void **state)
     refused(TWO("[{tokens: 0.5, weight: 1}]"), NULL, "data.sources.tokens '0.5' whole");
     refused(TWO("[{tokens: 0, weight: -1}]"), NULL, "data.sources.weight '-1'");
     refused(TWO("[{tokens: 0}]"), NULL, "r.yaml:6: weight");
-    refused(TWO("\n    - tokens: 0\n      wieght: 1"), NULL, "r.yaml:8: 'wieght'");
+    refused(TWO("\n    - tokens: 0\n      wieght: 1"), NULL, "r.yaml:8: .wieght'");
     refused(TWO("[{tokens: 0, weight: 1}]\n    weight: 2"), NULL, "b both weights");
 }
 
 static void set_is_checked_like_the_file(void **state)
 {
     (void)state;
-    refused(MINIMAL, "optimizer.lr=much", "optimizer.lr 'much'");
-    refused(MINIMAL, "optimizer.lrr=1", "--set optimizer.lrr");
+    refused(MINIMAL, "optimizer.lr=much", "--set: optimizer.lr 'much'");
+    refused(MINIMAL, "optimizer.lrr=1", "--set optimizer.lrr mean optimizer.lr");
+    refused(MINIMAL, "tokens=1", "--set tokens=1 mean train.tokens");
+    refused(MINIMAL, "data.sources=x", "--set data.sources=x list");
+    refused(MINIMAL, "nonsense=x", "--set nonsense=x docs/training.md");
     refused(MINIMAL, "optimizer.lr", "section.key=value");
 }
 
@@ -192,12 +202,12 @@ static void a_base_that_is_none_is_refused_by_file(void **state)
 {
     (void)state;
     file("base.yaml", MINIMAL "train: {batch: many}\n");
-    read_refused("r.yaml", "base: base.yaml\n", "base.yaml: train.batch", "'many'");
+    read_refused("r.yaml", "base: base.yaml\n", "base.yaml:6: train.batch", "'many'");
     read_refused("r.yaml", "base: none.yaml\n", "none.yaml", "");
     read_refused("r.yaml", "base: ../base.yaml\n", "r.yaml", "same folder");
     read_refused("r.yaml", "base: r.yaml\n", "r.yaml", "based on another");
     file("base.yaml", "model: {confg: c}\n");
-    read_refused("r.yaml", "base: base.yaml\n", "base.yaml:1", "'confg'");
+    read_refused("r.yaml", "base: base.yaml\n", "base.yaml:1", "'model.confg'");
     refused("base: base.yaml\n" MINIMAL, NULL, "base no folder");
 }
 
@@ -218,10 +228,26 @@ static int remove_folder(void **state)
 static void broken_yaml_is_one_line_with_its_place(void **state)
 {
     (void)state;
-    refused("model: {config: [a}\n", NULL, "r.yaml:");
-    refused("model:\n  config:\n    a: b\n", NULL, "r.yaml:3:");
-    refused("model: &a {config: c}\ndata: *a\n", NULL, "r.yaml:");
-    refused("\x01", NULL, "r.yaml:");
+    refused("model: {config: \"a}\n", NULL, "r.yaml:1: YAML line 1");
+    refused("# c\nmodel: {config: a}\ntrain: {tokens: 3\n", NULL, "r.yaml:3: YAML");
+    refused("model:\n\tconfig: a\n", NULL, "r.yaml:2: tab spaces");
+    refused("model: &a {config: c}\ndata: *a\n", NULL, "r.yaml:2: data: aliases");
+    refused("# c\n# \xff\n", NULL, "r.yaml:2: UTF-8");
+    refused("\x01", NULL, "r.yaml:1: control");
+}
+
+static void what_has_another_form_is_told_in_a_sentence(void **state)
+{
+    (void)state;
+    refused("# c\n\n- a\n- b\n", NULL, "r.yaml:3: expected keys found list");
+    refused("---\nhello\n", NULL, "r.yaml:2: expected keys found single");
+    refused("model: [a]\n", NULL, "r.yaml:1: model: expected keys found list");
+    refused("train:\n  # batch: 3\n" MINIMAL, NULL, "r.yaml:1: train: found nothing");
+    refused("model:\n  config:\n    a: b\n", NULL, "r.yaml:3: model.config: single keys");
+    refused("data:\n  sources: {path: x}\n", NULL, "r.yaml:2: data.sources: list keys");
+    refused("data:\n  sources:\n  - x\n", NULL, "r.yaml:3: data.sources entry 1 keys single");
+    refused("data:\n  sources:\n  - weight: 1\n", NULL, "r.yaml:3: data.sources entry 1 'path'");
+    refused(MINIMAL "model: {from: x}\n", NULL, "r.yaml:6: model: twice");
 }
 
 static void a_written_recipe_reads_back_to_itself(void **state)
@@ -294,11 +320,12 @@ int main(void)
         cmocka_unit_test(what_is_not_given_has_its_default),
         cmocka_unit_test(the_file_wins_over_defaults_and_set_over_the_file),
         cmocka_unit_test(an_unknown_key_is_refused_by_name_and_line),
-        cmocka_unit_test(a_value_out_of_its_range_is_refused_by_key),
+        cmocka_unit_test(a_value_out_of_its_range_is_refused_by_key_and_line),
         cmocka_unit_test(weights_may_follow_the_tokens),
         cmocka_unit_test(set_is_checked_like_the_file),
         cmocka_unit_test(a_recipe_without_model_or_text_is_refused),
         cmocka_unit_test(broken_yaml_is_one_line_with_its_place),
+        cmocka_unit_test(what_has_another_form_is_told_in_a_sentence),
         cmocka_unit_test(text_that_yaml_forbids_is_escaped),
         cmocka_unit_test(a_base_says_what_the_recipe_does_not),
         cmocka_unit_test(a_base_that_is_none_is_refused_by_file),
