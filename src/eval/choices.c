@@ -1,5 +1,5 @@
 /* choices.c: multiple choice by log-likelihood, as lm-evaluation-harness does it: acc takes the
- * most probable choice, acc_norm the most probable a byte. */
+ * most probable choice, acc_norm the most probable a character. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +70,16 @@ static int best_of(const double *sums, const double *lengths, int n)
     return best;
 }
 
+/* Of UTF-8, which text from JSON is. */
+static double count_characters(const char *text)
+{
+    double n = 0;
+
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    return n;
+}
+
 static json_t *letter_json(int i)
 {
     return json_string((char[]){(char)('A' + i), 0});
@@ -78,7 +88,7 @@ static json_t *letter_json(int i)
 static int write_line(struct job *j, const struct asked *a, const double *sums,
                       struct mk_error *err)
 {
-    double ones[TASK_MAX_CHOICES], bytes[TASK_MAX_CHOICES];
+    double ones[TASK_MAX_CHOICES], lengths[TASK_MAX_CHOICES];
     int n = a->item.n_choices, right = a->item.answer[0] - 'A', best, best_norm;
     json_t *choices = json_array(), *line = json_object();
 
@@ -87,12 +97,12 @@ static int write_line(struct job *j, const struct asked *a, const double *sums,
         const char *text = text_of(j, &a->item, i, letter);
 
         ones[i] = 1;
-        bytes[i] = (double)strlen(text);
+        lengths[i] = count_characters(text);
         json_array_append_new(choices, json_pack("{s:s, s:f}", "text", text, "loglikelihood",
                                                  sums[i]));
     }
     best = best_of(sums, ones, n);
-    best_norm = best_of(sums, bytes, n);
+    best_norm = best_of(sums, lengths, n);
     json_object_set_new(line, "question", json_string(a->item.question));
     json_object_set_new(line, "prompt", records_text(a->prompt.text.data, a->prompt.text.n));
     json_object_set_new(line, "reference", json_string(a->item.answer));

@@ -14,8 +14,8 @@ struct asked {
 /* A piece of a text, whose ids [begin, end) are predicted one after the other. */
 struct window {
     int64_t document;
-    size_t begin, end; /* in text_ids */
-    bool first;        /* of its document */
+    size_t context, begin, end; /* in text_ids; [context, begin) stand before it, or BOS does */
+    bool first;                 /* of its document: BOS */
     int64_t n_bytes, n_words;
 };
 

@@ -88,11 +88,3 @@ int likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t fro
     l->n_prompt = 0;
     return check(*sum, err);
 }
-
-int likelihood_whole(struct likelihood *l, const int32_t *ids, size_t n, double *sum,
-                     struct mk_error *err)
-{
-    *sum = 0;
-    mk_session_truncate(l->session, 0);
-    return add(l, ids, n, sum, err) ? err->code : check(*sum, err);
-}

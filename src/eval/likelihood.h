@@ -28,8 +28,5 @@ int  likelihood_prompt(struct likelihood *l, const int32_t *ids, size_t n, struc
  * the prompt has to be given again. ids[0 .. from) are the prompt's. */
 int  likelihood_of(struct likelihood *l, const int32_t *ids, size_t n, size_t from, double *sum,
                    struct mk_error *err);
-/* log P(ids[1 .. n) | ids[0]), with nothing before it. */
-int  likelihood_whole(struct likelihood *l, const int32_t *ids, size_t n, double *sum,
-                      struct mk_error *err);
 
 #endif

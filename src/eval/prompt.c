@@ -6,7 +6,6 @@
 
 #include "generate/engine.h"
 #include "generate/exchange.h"
-#include "verify/format.h"
 
 #define MAX_TEXT ((size_t)1 << 26)
 #define BETWEEN "\n\n" /* examples of a raw prompt */
@@ -23,48 +22,36 @@ void shots_release(struct shots *s)
     *s = (struct shots){0};
 }
 
-/* Of a file's question: the solution without tags, and the reference where a mark stands before
- * it. */
-static int append_solution(struct buf *out, const struct suite *s, const struct buf *trace,
-                           const struct task_item *item, struct mk_error *err)
+/* What a built-in task's teacher would write. */
+static char *write_trace(const struct task *t, const struct task_item *item, struct mk_error *err)
 {
-    const struct format_rules rules = {.answer_tags = true};
-    struct format_verdict v;
+    enum task_trace kind = task_has_trace(t, TASK_TRACE_SCRATCHPAD) ? TASK_TRACE_SCRATCHPAD
+                                                                    : TASK_TRACE_DIRECT;
+    struct buf trace;
 
-    verify_format(trace->data, trace->n, &rules, &v);
-    if (!v.think.n)
-        return buf_append_string(out, item->answer, err);
-    if (buf_append(out, v.think.at, v.think.n, err) || !s->kind->mark)
-        return err->code;
-    return buf_append_string(out, s->kind->mark, err) ||
-                   buf_append_string(out, item->answer, err)
-               ? err->code : 0;
+    buf_init(&trace, MAX_TEXT);
+    if (task_write_trace(t, item, kind, 0, &trace, err))
+        buf_release(&trace);
+    return trace.data;
 }
 
 int shot_make(struct shot *out, const struct suite *s, const struct task *t,
               const struct task_item *item, struct mk_error *err)
 {
-    enum task_trace kind = task_has_trace(t, TASK_TRACE_SCRATCHPAD) ? TASK_TRACE_SCRATCHPAD
-                                                                    : TASK_TRACE_DIRECT;
-    struct buf trace, answer;
-    int rc;
+    const char *worked = task_worked(t, item);
 
-    buf_init(&trace, MAX_TEXT);
-    buf_init(&answer, MAX_TEXT);
+    *out = (struct shot){0};
     err->code = 0;
-    rc = task_write_trace(t, item, kind, 0, &trace, err);
-    if (!rc)
-        rc = suite_is_built_in(s) ? buf_append(&answer, trace.data, trace.n, err)
-                                  : append_solution(&answer, s, &trace, item, err);
-    buf_release(&trace);
-    out->question = rc ? NULL : strdup(item->question);
-    if (!rc && !out->question)
-        rc = mk_error_memory(err, strlen(item->question));
-    if (rc)
-        buf_release(&answer);
+    if (suite_is_built_in(s))
+        out->answer = write_trace(t, item, err);
     else
-        out->answer = answer.data;
-    return rc;
+        out->answer = worked ? strdup(worked) : NULL;
+    out->question = strdup(item->question);
+    if (out->question && out->answer)
+        return 0;
+    free(out->question);
+    free(out->answer);
+    return err->code ? err->code : mk_error_memory(err, strlen(item->question));
 }
 
 /* ---- Styles ---------------------------------------------------------------------------------- */

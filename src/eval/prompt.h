@@ -27,7 +27,8 @@ struct shots {
     int32_t n;
 };
 void shots_release(struct shots *s);
-/* The question and how it is answered well: by the worked solution where the task has one. */
+/* The question and how it is answered well: as a file answers it, or as the teacher of a built-in
+ * task does. */
 int  shot_make(struct shot *out, const struct suite *s, const struct task *t,
                const struct task_item *item, struct mk_error *err);
 

@@ -134,9 +134,10 @@ json_t *results_create(const struct eval_options *o, const json_t *config)
     json_t *root = json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}, s:{}, s:{}}", "results",
                              "group_subtasks", "configs", "versions", "n-shot", "higher_is_better",
                              "n-samples");
-    json_t *about = json_pack("{s:s, s:s, s:i, s:I, s:I}", "model", "minke", "model_args",
+    json_t *about = json_pack("{s:s, s:s, s:i, s:o, s:I}", "model", "minke", "model_args",
                               o->model_name, "batch_size", (int)o->n_slots, "limit",
-                              (json_int_t)o->limit, "random_seed", (json_int_t)o->seed);
+                              o->limit ? json_integer((json_int_t)o->limit) : json_null(),
+                              "random_seed", (json_int_t)o->seed);
 
     json_object_set(about, "minke", (json_t *)(uintptr_t)config);
     json_object_set_new(root, "config", about);
@@ -162,9 +163,11 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_string("N/A");
 }
 
-static json_t *describe_scores(const struct eval_result *r, json_t *higher)
+/* sample_len is the number of questions or documents, as in "n-samples". */
+static json_t *describe_scores(const struct eval_result *r, int64_t n, json_t *higher)
 {
-    json_t *out = json_pack("{s:s}", "alias", r->suite);
+    json_t *out = json_pack("{s:s, s:s, s:I}", "name", r->suite, "alias", r->suite, "sample_len",
+                            (json_int_t)n);
     char name[64];
 
     for (int32_t i = 0; i < r->n_scores; i++) {
@@ -217,16 +220,15 @@ static json_t *describe_overlap(const struct eval_overlap *o)
 int results_add(json_t *root, const struct job *j, const struct eval_result *r,
                 struct mk_error *err)
 {
-    json_t *higher = json_object(), *scores = describe_scores(r, higher);
-    json_t *n = json_pack("{s:I, s:I}", "original", (json_int_t)(r->n_all < 0 ? r->n_asked
-                                                                              : r->n_all),
-                          "effective", (json_int_t)r->n_asked);
+    int64_t n_asked = j->way == SUITE_TEXT ? r->n_all : r->n_asked; /* a text's are windows */
+    json_t *higher = json_object(), *scores = describe_scores(r, n_asked, higher);
+    json_t *n = json_pack("{s:I, s:I}", "original", (json_int_t)(r->n_all < 0 ? n_asked : r->n_all),
+                          "effective", (json_int_t)n_asked);
     int bad = json_object_set_new(json_object_get(root, "results"), r->suite, scores);
 
     if (r->overlap.looked)
         bad |= json_object_set_new(json_object_get(root, "contamination"), r->suite,
                                    describe_overlap(&r->overlap));
-    bad |= json_object_set_new(json_object_get(root, "group_subtasks"), r->suite, json_array());
     bad |= json_object_set_new(json_object_get(root, "configs"), r->suite, describe_job(j, r));
     bad |= json_object_set_new(json_object_get(root, "versions"), r->suite, json_integer(1));
     bad |= json_object_set_new(json_object_get(root, "n-shot"), r->suite,

@@ -17,8 +17,8 @@
  * sentence about \boxed is the one that R1's notes recommend. Samples: R1's paper, appendix D.1. */
 static const struct suite_kind kinds[] = {
     {.name = "gsm8k", .home = "test.jsonl of github.com/openai/grade-school-math",
-     .raw = "Question: {question}\nAnswer:", .chat = "{question}" BOXED, .mark = "\n#### ",
-     .samples = 16, .stops = {"Question:", "</s>", "<|im_end|>"}},
+     .raw = "Question: {question}\nAnswer:", .chat = "{question}" BOXED, .samples = 16,
+     .stops = {"Question:", "</s>", "<|im_end|>"}},
     {.name = "math500", .home = "test.jsonl of github.com/openai/prm800k (math_splits)",
      .raw = "Problem:\n{question}\n\nSolution:", .chat = "{question}" BOXED, .samples = 16,
      .stops = {"Problem:"}},

@@ -24,7 +24,6 @@ struct suite_kind {
     enum suite_way way;
     const char *home;           /* where a file of it is to be had; NULL: one's own */
     const char *raw, *chat;     /* text around {question}, without a template and in a message */
-    const char *mark;           /* between a worked solution and the reference, of a shot */
     int32_t samples;            /* of --preset deepseek; 0: not asked that way */
     const char *stops[SUITE_MAX_STOPS]; /* a raw answer ends before these; NULL behind the last */
 };

@@ -1,9 +1,9 @@
 /* texts.c: how probable a text is: perplexity and bits a byte.
  *
- * Windows as lm-evaluation-harness's (loglikelihood_rolling): they do not overlap, every token is
- * predicted once, the first of a document behind BOS, the first of a later window behind the token
- * before it. */
-#include <ctype.h>
+ * Windows as lm-evaluation-harness's (loglikelihood_rolling): every token is predicted once, those
+ * of a window of w behind at most w others. The first of a document stands behind BOS, that of a
+ * later window behind the token before it; the last window, of m tokens, behind the w - m + 1
+ * before it, so that the model reads w ids there too. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +11,33 @@
 #include "eval/job.h"
 #include "eval/likelihood.h"
 #include "formats/text_source.h"
+#include "tokenizer/unicode.h"
 
 #define USUAL_CONTEXT 2048
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
-static int64_t count_words(const char *text, size_t begin, size_t end)
-{
-    int64_t n = 0;
+/* How far the words of a document are counted. */
+struct words {
+    const struct text_document *d;
+    size_t at;
+    bool in_space;
+};
 
-    for (size_t i = begin; i < end; i++)
-        n += !isspace((unsigned char)text[i]) && (i == 0 || isspace((unsigned char)text[i - 1]));
+/* Those up to `end`: what white space parts, the empty words at a text's ends among them, as the
+ * harness's re.split(r"\s+", text). */
+static int64_t count_words(struct words *w, size_t end)
+{
+    int64_t n = w->at == 0;
+
+    while (w->at < end) {
+        struct utf8_char c = utf8_at((const unsigned char *)w->d->text + w->at, w->d->n - w->at);
+        bool is_space = unicode_is_space(c.code);
+
+        n += is_space && !w->in_space;
+        w->in_space = is_space;
+        w->at += (size_t)c.n;
+    }
     return n;
 }
 
@@ -41,13 +57,15 @@ static int add_window(struct job *j, const struct window *w, struct mk_error *er
 /* Bytes belong to the window in which their token is; what normalisation changed, to the last. */
 static int cut(struct job *j, const struct text_document *d, size_t begin, struct mk_error *err)
 {
-    size_t at = 0, end = j->text_ids.n;
+    size_t at = 0, end = j->text_ids.n, max = (size_t)j->max_tokens;
+    struct words words = {.d = d};
 
-    for (size_t i = begin; i < end; i += (size_t)j->max_tokens) {
+    for (size_t i = begin; i < end; i += max) {
         struct window w = {.document = j->n_all, .begin = i, .first = i == begin};
         size_t from = at;
 
-        w.end = end - i < (size_t)j->max_tokens ? end : i + (size_t)j->max_tokens;
+        w.end = end - i < max ? end : i + max;
+        w.context = w.first ? i : w.end - max - 1;
         for (size_t k = i; k < w.end; k++) {
             size_t n;
 
@@ -56,7 +74,7 @@ static int cut(struct job *j, const struct text_document *d, size_t begin, struc
         }
         at = w.end == end || at > d->n ? d->n : at;
         w.n_bytes = (int64_t)(at - from);
-        w.n_words = count_words(d->text, from, at);
+        w.n_words = count_words(&words, at);
         if (add_window(j, &w, err))
             return err->code;
     }
@@ -125,29 +143,40 @@ bool texts_is_line_of(const struct job *j, int64_t id, const json_t *line)
     return hash && !strcmp(hash, want);
 }
 
-static int run_window(struct job *j, struct likelihood *l, int64_t at, struct mk_error *err)
+/* Of the window's ids, behind those before it. */
+static int score_window(const struct job *j, const struct window *w, struct likelihood *l,
+                        double *sum, struct mk_error *err)
 {
-    const struct window *w = &j->windows[at];
     const struct arch *a = &j->m->model.arch;
-    int32_t before = a->bos_id >= 0 ? a->bos_id : a->n_eos_ids ? a->eos_ids[0] : 0;
-    size_t n = w->end - w->begin + 1;
+    int32_t bos = a->bos_id >= 0 ? a->bos_id : a->n_eos_ids ? a->eos_ids[0] : 0;
+    size_t n_before = w->first ? 1 : w->begin - w->context;
+    size_t n = n_before + w->end - w->begin, n_text = w->end - w->context;
     int32_t *ids = malloc(n * sizeof *ids);
-    char hash[17];
-    double sum;
     int rc;
 
     if (!ids)
         return mk_error_memory(err, n * sizeof *ids);
-    memcpy(ids + 1, j->text_ids.data + w->begin, (n - 1) * sizeof *ids);
-    ids[0] = w->first ? before : j->text_ids.data[w->begin - 1];
-    rc = likelihood_whole(l, ids, n, &sum, err);
+    ids[0] = bos;
+    memcpy(ids + n - n_text, j->text_ids.data + w->context, n_text * sizeof *ids);
+    rc = likelihood_prompt(l, ids, n_before, err);
+    rc = rc ? rc : likelihood_of(l, ids, n, n_before, sum, err);
     free(ids);
-    if (rc)
-        return rc;
+    return rc;
+}
+
+static int run_window(struct job *j, struct likelihood *l, int64_t at, struct mk_error *err)
+{
+    const struct window *w = &j->windows[at];
+    size_t n = w->end - w->begin;
+    char hash[17];
+    double sum;
+
+    if (score_window(j, w, l, &sum, err))
+        return err->code;
     hash_ids(j, w, hash);
     return job_append(
         j, json_pack("{s:I, s:s, s:{s:f, s:I, s:I, s:I}}", "document", (json_int_t)w->document,
-                     "ids", hash, "scores", "nll", -sum, "n_tokens", (json_int_t)(n - 1),
+                     "ids", hash, "scores", "nll", -sum, "n_tokens", (json_int_t)n,
                      "n_bytes", (json_int_t)w->n_bytes, "n_words", (json_int_t)w->n_words), err);
 }
 

@@ -359,3 +359,12 @@ int task_write_trace(const struct task *t, const struct task_item *item, enum ta
     buf_release(&answer);
     return rc;
 }
+
+const char *task_worked(const struct task *t, const struct task_item *item)
+{
+    const struct task_row *row = t->kind ? NULL : task_file_find(&t->file, item->question);
+
+    if (row && row->worked)
+        return row->worked;
+    return row && row->solution ? row->solution : item->answer;
+}

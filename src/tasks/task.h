@@ -109,4 +109,9 @@ const char *task_trace_name(enum task_trace kind);
 int task_write_trace(const struct task *t, const struct task_item *item, enum task_trace kind,
                      uint64_t seed, struct buf *out, struct mk_error *err);
 
+/* How a file answers one of its questions, to the byte: GSM8K's "answer" with the calculator's
+ * notes that traces leave out, MATH's "solution"; of others the reference. Borrowed from task and
+ * item. */
+const char *task_worked(const struct task *t, const struct task_item *item);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/shuffle.h"
 #include "formats/text_source.h"
+#include "tasks/scan.h"
 
 #define MAX_LINE ((size_t)16 << 20)
 
@@ -52,7 +53,7 @@ static const char *copy_question(const json_t *line, const char *name, struct ta
     return row->item.question ? NULL : "no question";
 }
 
-static const char no_reference[] = "no reference";
+static const char no_reference[] = "no reference", out_of_memory[] = "memory is out";
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
 
@@ -92,10 +93,12 @@ static const char *read_gsm8k(const json_t *line, struct task_row *row)
         return "no reference (#### and a number in \"answer\")";
     row->item.answer = copy_trimmed(mark + 4, mark + strlen(mark));
     row->solution = copy_trimmed(text, mark);
+    row->worked = strdup(text);
     if (!row->item.answer || !*row->item.answer)
         return no_reference;
-    if (row->solution)
-        drop_notes(row->solution);
+    if (!row->solution || !row->worked)
+        return out_of_memory;
+    drop_notes(row->solution);
     return NULL;
 }
 
@@ -131,7 +134,7 @@ static const char *read_choices(const json_t *line, struct task_item *item)
         return "more than 26 choices";
     item->choices = calloc(TASK_MAX_CHOICES, sizeof *item->choices);
     if (!item->choices)
-        return "memory is out";
+        return out_of_memory;
     for (int i = 0; i < (list ? n : TASK_MAX_CHOICES); i++) {
         char letter[2] = {(char)('A' + i), 0};
         const json_t *choice = list ? json_array_get(list, (size_t)i)
@@ -161,15 +164,17 @@ static char *read_letter(const json_t *line, int n_choices)
     return strdup((char[]){(char)('A' + i), 0});
 }
 
-/* The question with its choices below it, as the model is to see it. */
+/* The question with its choices below it, as the model is to see it; blanks around it are the
+ * file's. */
 static char *join_choices(const char *question, const struct task_item *item)
 {
+    struct scan trimmed = scan_trim(scan_text(question));
     struct mk_error err;
     struct buf b;
     int rc;
 
     buf_init(&b, 2 * MAX_LINE);
-    rc = buf_append_string(&b, question, &err);
+    rc = buf_append(&b, trimmed.at, (size_t)(trimmed.end - trimmed.at), &err);
     for (int i = 0; !rc && i < item->n_choices; i++)
         rc = buf_printf(&b, &err, "\n%c. %s", 'A' + i, item->choices[i]);
     if (rc)
@@ -188,7 +193,7 @@ static const char *read_mmlu(const json_t *line, struct task_row *row)
         return why;
     row->item.question = join_choices(question, &row->item);
     if (!row->item.question)
-        return "memory is out";
+        return out_of_memory;
     row->item.answer = read_letter(line, row->item.n_choices);
     return row->item.answer ? NULL : "no reference (an index from 0, or the letter of a choice)";
 }
@@ -246,6 +251,7 @@ static void release_row(struct task_row *row)
 {
     task_item_release(&row->item);
     free(row->solution);
+    free(row->worked);
 }
 
 static int add_row(struct task_file *f, const struct task_row *row, struct mk_error *err)

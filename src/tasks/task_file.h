@@ -16,6 +16,8 @@
 struct task_row {
     struct task_item item; /* owned */
     char *solution;        /* owned; how it is worked out, or NULL */
+    char *worked;          /* owned; solution and reference as the file has them; NULL: solution is
+                              that */
 };
 
 struct task_file {

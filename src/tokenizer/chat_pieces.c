@@ -238,19 +238,12 @@ bool chat_is(const struct chat_message *m, const char *role)
     return !strcmp(m->role, role);
 }
 
-static bool is_space(int32_t c)
-{
-    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
 struct chat_text chat_trim(struct chat_text t)
 {
     while (t.n) {
         struct utf8_char c = utf8_at((const unsigned char *)t.data, t.n);
 
-        if (!is_space((int32_t)c.code))
+        if (!unicode_is_space(c.code))
             break;
         t.data += c.n;
         t.n -= (size_t)c.n;
@@ -260,7 +253,7 @@ struct chat_text chat_trim(struct chat_text t)
 
         while (begin && t.n - begin < 3 && ((unsigned char)t.data[begin] & 0xC0) == 0x80)
             begin--;
-        if (!is_space((int32_t)utf8_at((const unsigned char *)t.data + begin, t.n - begin).code))
+        if (!unicode_is_space(utf8_at((const unsigned char *)t.data + begin, t.n - begin).code))
             break;
         t.n = begin;
     }

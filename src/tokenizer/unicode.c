@@ -77,6 +77,13 @@ void unicode_classes(uint8_t *classes)
     classes[UNICODE_BROKEN] = UC_SYMBOL;
 }
 
+bool unicode_is_space(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
 /* Bytes of the character that begins with this byte; 0 when none does. */
 static size_t length_of(unsigned char first)
 {

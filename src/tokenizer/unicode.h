@@ -22,6 +22,9 @@ enum { /* bits of a class */
 /* Fills classes[UNICODE_N_CLASSES]. */
 void unicode_classes(uint8_t *classes);
 
+/* As Python's str.isspace: white space and the separators U+1C to U+1F. */
+bool unicode_is_space(uint32_t code);
+
 /* Length of the sound character at s[0..n), n >= 1, or 0: shortest form, no surrogates, at most
  * U+10FFFF. */
 int utf8_length(const unsigned char *s, size_t n);

@@ -35,7 +35,7 @@ def gsm8k(tmp_path):
 @pytest.fixture
 def mmlu(tmp_path):
     dice = random.Random(1)
-    words = ["red", "a darker red", "green and blue", "no colour", "white", "black as coal"]
+    words = ["black as coal", "#7f3b2e", "#0c9d4a", "белый", "чёрный", "#5d0e81"]
     return write(tmp_path / "mmlu.jsonl", *({"question": f"Which colour is number {i}?",
                                              "choices": dice.sample(words, 4), "answer": i % 4}
                                             for i in range(10)))
@@ -80,13 +80,14 @@ def test_everything_that_was_asked_and_answered_is_written(minke, gsm8k, tmp_pat
         assert re.search(rf"^{suite} +pass@1 +\d\.\d+ +\d\.\d+ +5$", shown, re.M)
     first = records(out, "gsm8k")[0]
     assert first["question"] == "What is 2 + 2?" and first["reference"] == "4"  # two were examples
-    assert first["prompt"] == ("Question: What is 0 + 0?\nAnswer: 0 + 0 = 0\n#### 0\n\n"
-                               "Question: What is 1 + 1?\nAnswer: 1 + 1 = 2\n#### 2\n\n"
+    assert first["prompt"] == ("Question: What is 0 + 0?\nAnswer: 0 + 0 = <<0+0=0>>0\n#### 0\n\n"
+                               "Question: What is 1 + 1?\nAnswer: 1 + 1 = <<1+1=2>>2\n#### 2\n\n"
                                "Question: What is 2 + 2?\nAnswer:")
     assert "raw prompt, 2 shots, greedy, n 1, T 0, top-p 1, max 8 tokens, seed 0" in shown
     r = results(out)
     assert r["n-shot"] == {"gsm8k": 2, "parity-2": 2}
     assert r["n-samples"]["gsm8k"] == {"original": 12, "effective": 5}
+    assert r["results"]["gsm8k"]["sample_len"] == 5 and r["results"]["gsm8k"]["name"] == "gsm8k"
     assert r["configs"]["gsm8k"]["generation_kwargs"]["max_gen_toks"] == 8
     assert r["config"]["model"] == "minke" and r["higher_is_better"]["gsm8k"]["pass@1"] is True
 
@@ -162,14 +163,18 @@ def test_choices_are_scored_as_lm_evaluation_harness_does(minke, mmlu, tmp_path,
     out = tmp_path / "out"
     shown = run(minke, out, "--suite", f"mmlu:{mmlu}", "--choices", choices, "--prompt", "raw",
                 "--shots", 1)
-    lines, acc, norm = records(out, "mmlu"), [], []
+    lines, acc, norm, differ = records(out, "mmlu"), [], [], 0
     for x in lines:
         lls = [c["loglikelihood"] for c in x["choices"]]
-        per_byte = [c["loglikelihood"] / len(c["text"].encode()) for c in x["choices"]]
+        norms, per_byte = ([c["loglikelihood"] / n(c["text"]) for c in x["choices"]]
+                           for n in (len, lambda t: len(t.encode())))
         acc.append("ABCD"[lls.index(max(lls))] == x["reference"])
-        norm.append("ABCD"[per_byte.index(max(per_byte))] == x["reference"])
+        norm.append("ABCD"[norms.index(max(norms))] == x["reference"])
+        assert x["answer_norm"] == "ABCD"[norms.index(max(norms))]
+        differ += norms.index(max(norms)) != per_byte.index(max(per_byte))
         assert x["prompt"].count("\nA. ") == (2 if choices == "letters" else 0)
     assert len(lines) == 9 and f"log-likelihood of {choices}" in shown
+    assert (differ > 0) == (choices == "texts")  # else the length might be that in bytes
     assert_score(out, "mmlu", "acc", list(map(float, acc)))
     assert_score(out, "mmlu", "acc_norm", list(map(float, norm)))
     # The sum over a choice's tokens is that of minke score over the whole.
@@ -190,12 +195,12 @@ def test_written_choices_are_answers(minke, mmlu, tmp_path):
 
 def test_a_text_is_measured_in_windows(minke, tmp_path):
     text = tmp_path / "text.txt"
-    text.write_text("Wer reitet so spät durch Nacht und Wind?\n" * 9)
+    text.write_text("Wer reitet so\u00a0spät durch Nacht und Wind?\n" * 9)
     run(minke, tmp_path / "whole", "--suite", f"text:{text}", "--context", 4000)
     whole = records(tmp_path / "whole", "text")
     assert len(whole) == 1
     s = whole[0]["scores"]
-    assert s["n_bytes"] == len(text.read_bytes()) and s["n_words"] == 8 * 9
+    assert s["n_bytes"] == len(text.read_bytes()) and s["n_words"] == 8 * 9 + 1  # an empty one
     ids = json.loads(minke("score", MODEL, "--text-file", text, "--json").stdout)["tokens"]
     score = json.loads(minke("score", MODEL, "--ids-file", "-", "--json",
                              stdin=" ".join(map(str, [BOS, *ids]))).stdout)
@@ -206,6 +211,11 @@ def test_a_text_is_measured_in_windows(minke, tmp_path):
     run(minke, tmp_path / "cut", "--suite", f"text:{text}", "--context", 50)
     parts = [x["scores"] for x in records(tmp_path / "cut", "text")]
     assert len(parts) == math.ceil(s["n_tokens"] / 50)
+    # Few ids are left for the last window; those before it fill it.
+    last = json.loads(minke("score", MODEL, "--ids-file", "-", "--json",
+                            stdin=" ".join(map(str, ids[-51:]))).stdout)["logprobs"]
+    n = parts[-1]["n_tokens"]
+    assert 0 < n < 50 and parts[-1]["nll"] == pytest.approx(-sum(last[-n:]), rel=1e-6)
     for name in "n_tokens", "n_bytes", "n_words":
         assert sum(p[name] for p in parts) == s[name]
     ratio = sum(p["nll"] for p in parts) / s["n_bytes"]

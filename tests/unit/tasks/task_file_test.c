@@ -86,6 +86,7 @@ static void gsm8k_has_its_reference_behind_the_marks(void **state)
     buf_init(&b, 4096);
     assert_int_equal(task_write_trace(t, &item, TASK_TRACE_SCRATCHPAD, 0, &b, &err), 0);
     assert_string_equal(b.data, "<think>She has 3*4=12 eggs.</think><answer>12</answer>");
+    assert_string_equal(task_worked(t, &item), "She has 3*4=<<3*4=12>>12 eggs.\n#### 12");
     buf_release(&b);
     task_item_release(&item);
     task_close(t);
@@ -98,13 +99,14 @@ static void choices_stand_below_their_question(void **state)
     struct task *t;
 
     assert_int_equal(open_lines(state, "mmlu",
-                                "{\"question\":\"Which?\",\"choices\":[\"one\",\"two\",3],"
+                                "{\"question\":\" Which?\\n\",\"choices\":[\"one\",\"two\",3],"
                                 "\"answer\":2}\n"
                                 "{\"question\":\"Q\",\"A\":\"x\",\"B\":\"y\",\"answer\":\"B\"}\n",
                                 false, &t, &err), 0);
     item = draw(t, TASK_ALL, 0, 0);
     assert_string_equal(item.question, "Which?\nA. one\nB. two\nC. 3");
     assert_string_equal(item.answer, "C");
+    assert_string_equal(task_worked(t, &item), "C");
     assert_int_equal(item.n_choices, 3);
     assert_string_equal(item.choices[2], "3");
     assert_true(is_right(t, &item, "<answer>C</answer>"));
