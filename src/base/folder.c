@@ -73,3 +73,30 @@ void folder_remove_parts(const char *path)
     if (d)
         closedir(d);
 }
+
+int64_t folder_step(const char *name, const char *suffix)
+{
+    char *end;
+    long long n;
+
+    if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9')
+        return -1;
+    n = strtoll(name + 5, &end, 10);
+    return strcmp(end, suffix) ? -1 : n;
+}
+
+int64_t folder_last_step(const char *path, int64_t end)
+{
+    DIR *d = opendir(path);
+    struct dirent *e;
+    int64_t last = -1;
+
+    while (d && (e = readdir(d))) {
+        int64_t step = folder_step(e->d_name, "");
+
+        last = step > last && step < end ? step : last;
+    }
+    if (d)
+        closedir(d);
+    return last;
+}

@@ -2,6 +2,8 @@
 #ifndef MK_BASE_FOLDER_H
 #define MK_BASE_FOLDER_H
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 /* Makes a folder and those above it; one that is there is left as it is. */
@@ -12,5 +14,11 @@ void folder_remove(const char *path);
 /* Removes what a killed process left half written in a folder that is ours by now: files
  * "report.html.4711.part" (part_file.h) and folders "step-000100.part". */
 void folder_remove_parts(const char *path);
+
+/* N of a name "step-N" with `suffix` behind it, as runs call checkpoints and samples; -1: it is
+ * another name. */
+int64_t folder_step(const char *name, const char *suffix);
+/* The highest N below `end` of what is called step-N in a folder; -1: there is none. */
+int64_t folder_last_step(const char *path, int64_t end);
 
 #endif

@@ -20,7 +20,8 @@ static int map_descriptor(struct map_file *m, int fd, const char *path, struct m
     if (fstat(fd, &st))
         return mk_error_set(err, MK_EIO, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return mk_error_set(err, MK_EIO, "%s: not a regular file", path);
+        return mk_error_set(err, MK_EIO, "%s: %s", path,
+                            S_ISDIR(st.st_mode) ? "is a folder, not a file" : "not a regular file");
     if (st.st_size == 0)
         return 0;
     p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);

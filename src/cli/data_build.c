@@ -331,9 +331,9 @@ int data_build_command(int argc, char **argv)
         {0}};
     const struct cli_syntax syntax = {
         "data build", "PATH...|RECIPE.yaml",
-        "Tokenises texts into shards that minke train maps, without copies and what is hardly\n"
-        "text, and reports what was dropped and why. PATH is text, .jsonl, .gz or .zst of\n"
-        "either, or a folder. The shards do not depend on the number of threads.\n"
+        "Tokenises texts into shards that minke train maps, without copies and what is\n"
+        "hardly text, and reports what was dropped and why. PATH is text, .jsonl, .gz or\n"
+        ".zst of either, or a folder. The shards do not depend on the number of threads.\n"
         "A recipe's vocabulary and shards go where its run will find them.\n\n"
         "example: minke data build -t smollm2 -o data corpus/",
         1, 1 << 20, options};

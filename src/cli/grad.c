@@ -138,7 +138,7 @@ int cmd_grad(int argc, char **argv)
         {"out", 0, CLI_STRING, &g.out, "G.safetensors", "where the gradients go", 0, 0, NULL},
         {"mtp", 0, CLI_FLAG, &g.mtp, NULL, "with the multi-token-prediction blocks", 0, 0, NULL},
         {"mtp-weight", 0, CLI_FLOAT, &g.mtp_weight, "X", "of their losses (0.3)", 0, 100, NULL},
-        {"mla", 0, CLI_CHOICE, &g.mla, "FORM", "of latent attention: expanded, absorbed", 0, 0,
+        {"mla", 0, CLI_CHOICE, &g.mla, "FORM", "of latent attention", 0, 0,
          "expanded|absorbed"},
         {"keep", 0, CLI_I32, &g.keep_mb, "MB", "kept of the forward pass (1024)", 0, 1 << 24, NULL},
         {"threads", 0, CLI_I32, &g.threads, "N", "threads that compute (one a core)", 1, 256, NULL},

@@ -18,11 +18,11 @@ struct model_flags {
 #define CLI_MODEL_OPTIONS(f) \
     {"threads", 0, CLI_I32, &(f)->threads, "N", "threads that compute (one a core)", 1, 256, 0}, \
     {"context", 0, CLI_I32, &(f)->context, "N", "tokens the cache can hold", 1, 1 << 24, 0}, \
-    {"numerics", 0, CLI_CHOICE, &(f)->numerics, "MODE", "exact (default) or fast", 0, 0, \
-     "exact|fast"}, \
-    {"mla", 0, CLI_CHOICE, &(f)->mla, "FORM", "of latent attention: absorbed, expanded", 0, 0, \
+    {"numerics", 0, CLI_CHOICE, &(f)->numerics, "MODE", "exact: the same bits in any company", \
+     0, 0, "exact|fast"}, \
+    {"mla", 0, CLI_CHOICE, &(f)->mla, "FORM", "of latent attention", 0, 0, \
      "auto|absorbed|expanded"}, \
-    {"kv", 0, CLI_CHOICE, &(f)->kv, "TYPE", "numbers in the cache: f32, bf16, int8", 0, 0, \
+    {"kv", 0, CLI_CHOICE, &(f)->kv, "TYPE", "numbers in the cache", 0, 0, \
      "f32|bf16|int8"}, \
     {"cpu", 0, CLI_STRING, &(f)->cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0, 0}, \
     {"check-tensors", 0, CLI_FLAG, &(f)->check_tensors, 0, "refuse weights that are no numbers", \

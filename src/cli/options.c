@@ -49,11 +49,14 @@ static void print_words(const char *text)
     for (const char *word = text; *word;) {
         int n = (int)strcspn(word, " ");
 
+        if (n > COLUMNS - LEFT) /* many choices: cut behind a bar */
+            for (n = COLUMNS - LEFT; n > 1 && word[n - 1] != '|'; n--)
+                ;
         if (column > LEFT && column + 1 + n > COLUMNS) {
             printf("\n%*s", LEFT, "");
             column = LEFT;
         }
-        column += printf("%s%.*s", column > LEFT ? " " : "", n, word);
+        column += printf("%s%.*s", column > LEFT && word[-1] == ' ' ? " " : "", n, word);
         word += n + strspn(word + n, " ");
     }
     putchar('\n');
@@ -212,6 +215,18 @@ static int read_option(const struct cli_syntax *s, int argc, char **argv, int *i
     return read_value(s, o, value ? value : argv[++*i]);
 }
 
+/* The word behind the n arguments that are there: of "MODEL SPEC..." SPEC... behind one. */
+static int missing(const struct cli_syntax *s, int n)
+{
+    const char *word = s->arguments;
+
+    for (; n > 0 && *word; n--)
+        word += strcspn(word, " "), word += strspn(word, " ");
+    if (!*word || strchr("-[(", *word))
+        return cli_usage(s->command, "too few arguments");
+    return cli_usage(s->command, "%.*s is missing", (int)strcspn(word, " "), word);
+}
+
 int cli_parse(const struct cli_syntax *s, int argc, char **argv, int *n_args)
 {
     bool options_end = false;
@@ -233,7 +248,7 @@ int cli_parse(const struct cli_syntax *s, int argc, char **argv, int *n_args)
         }
     }
     if (n < s->min_args)
-        return cli_usage(s->command, n ? "too few arguments" : "%s is missing", s->arguments);
+        return missing(s, n);
     if (n > s->max_args)
         return cli_usage(s->command, "unexpected argument '%s'", argv[s->max_args + 1]);
     *n_args = n;

@@ -7,7 +7,7 @@
 #include "cli/rl_run.h"
 #include "cli/train_run.h"
 
-static int learn(struct rl_run *run, const char *path, const struct cli_list *sets,
+static int learn(struct rl_run *run, const char *path, const struct cli_list *sets, bool dry,
                  struct mk_error *err)
 {
     char base[RUN_PATH];
@@ -23,9 +23,11 @@ static int learn(struct rl_run *run, const char *path, const struct cli_list *se
     run->recipe = &recipe;
     run->base = base;
     run->command = "minke rl";
+    if (!dry)
+        train_say_begins(run->path, run->resume, run->quiet);
     rl_listen(run);
-    code = rl_run(run, err);
-    if (!code)
+    code = dry ? rl_plan(run, err) : rl_run(run, err);
+    if (!code && !dry)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
     recipe_release(&recipe);
     return code;
@@ -35,12 +37,15 @@ int cmd_rl(int argc, char **argv)
 {
     struct rl_run run = {0};
     struct cli_list sets = {0};
+    bool dry = false;
     const struct cli_option options[] = {
         {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over the recipe, e.g. rl.steps=50", 0, 0,
          NULL},
         {"resume", 'r', CLI_FLAG, &run.resume, NULL, "go on after the last checkpoint", 0, 0, NULL},
         {"cpu", 0, CLI_STRING, &run.cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0,
          NULL},
+        {"dry-run", 'n', CLI_FLAG, &dry, NULL, "print the whole recipe and its sizes, then stop", 0,
+         0, NULL},
         {"quiet", 'q', CLI_FLAG, &run.quiet, NULL, "no progress", 0, 0, NULL},
         {0}};
     const struct cli_syntax syntax = {
@@ -59,6 +64,6 @@ int cmd_rl(int argc, char **argv)
 
     if (status != CLI_RUN)
         return status;
-    status = learn(&run, argv[1], &sets, &err);
+    status = learn(&run, argv[1], &sets, dry, &err);
     return status ? cli_fail(&err) : 0;
 }

@@ -69,6 +69,10 @@ static int loop(struct rl_run *run, struct mk_error *err)
 
     if (!run->quiet && run->learner.step == 0 && rl_answer_before(run, err))
         return err->code;
+    if (last && !run->quiet)
+        fprintf(stderr, "nothing is left to do after step %" PRId64 ": %s\n", run->learner.step,
+                run->learner.step >= run->recipe->rl.steps ? "a larger rl.steps goes on"
+                                                           : "rl.stop_at is reached");
     run->begun_ms = clock_ms();
     run->begun_step = run->learner.step;
     while (!last && !code && !interrupt_asked())

@@ -42,6 +42,9 @@ int rl_run(struct rl_run *run, struct mk_error *err);
 
 void rl_listen(struct rl_run *run);
 
+/* Prints what would be done, and nothing else happens: as train_plan. */
+int rl_plan(const struct rl_run *run, struct mk_error *err);
+
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
 /* A line of metrics.jsonl and one of timing.jsonl; tested: run->test is of this step. */

@@ -192,7 +192,7 @@ int cmd_tasks(int argc, char **argv)
     const struct cli_option options[] = {
         {"level", 'l', CLI_I32, &s.level, "L", "difficulty (all levels in turn)", 0, 1000, NULL},
         {"n", 'n', CLI_U64, &s.n, "N", "how many questions (3)", 0, 0, NULL},
-        {"split", 0, CLI_CHOICE, &s.split, "SPLIT", "train, test or all (train)", 0, 0,
+        {"split", 0, CLI_CHOICE, &s.split, "SPLIT", "of the questions (train)", 0, 0,
          "train|test|all"},
         {"seed", 's', CLI_U64, &s.seed, "S", "the same seed asks the same (0)", 0, 0, NULL},
         {"skip-bad", 0, CLI_FLAG, &s.skip_bad, NULL, "leave out bad lines of a file, count them",

@@ -80,13 +80,14 @@ int tasks_corpus_command(int argc, char **argv)
     const struct cli_option options[] = {
         {"n", 'n', CLI_U64, &n, "N", "documents (10000)", 0, 0, NULL},
         {"out", 'o', CLI_STRING, &path, "FILE", "JSONL to be written", 0, 0, NULL},
-        {"form", 0, CLI_CHOICE, &form, "FORM", "messages or text (messages)", 0, 0,
+        {"form", 0, CLI_CHOICE, &form, "FORM", "of a document (messages)", 0, 0,
          "messages|text"},
         {"seed", 's', CLI_U64, &b.seed, "S", "the same seed writes the same bytes (0)", 0, 0, NULL},
         {0}};
     const struct cli_syntax syntax = {
         "tasks corpus", "SPEC...",
-        "Writes train questions with a teacher's answers as documents, a JSON object a line.\n"
+        "Writes train questions with a teacher's answers as documents, a JSON object a\n"
+        "line.\n"
         "A SPEC is a task, with commas behind it what is not to be as usual:\n"
         "  weight=W                its documents among those of all (1)\n"
         "  level=L, level=L-H      difficulty (all levels equally often)\n"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "cli/cli.h"
 #include "cli/train_run.h"
 
@@ -35,6 +36,15 @@ int train_read_recipe(struct recipe *r, const char *path, const struct cli_list 
     return err->code;
 }
 
+void train_say_begins(const char *run, bool resume, bool quiet)
+{
+    char checkpoints[RUN_PATH + 16];
+
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", run);
+    if (resume && !quiet && folder_last_step(checkpoints, INT64_MAX) < 0)
+        fprintf(stderr, "%s has no checkpoint to go on from: it begins\n", run);
+}
+
 static int train(struct train_run *run, const char *path, const struct cli_list *sets, bool dry,
                  struct mk_error *err)
 {
@@ -52,6 +62,8 @@ static int train(struct train_run *run, const char *path, const struct cli_list 
     run->recipe = &recipe;
     run->base = base;
     run->command = "minke train";
+    if (!dry)
+        train_say_begins(run->path, run->resume, run->quiet);
     train_listen(run);
     code = dry ? train_plan(run, err) : train_run(run, err);
     if (!code && !dry)

@@ -1,13 +1,15 @@
-/* train_plan.c: minke train --dry-run: what a recipe would do, as the YAML of every key behind
- * comments with the sizes. Nothing is made or trained. */
+/* train_plan.c: --dry-run of minke train and minke rl: what a recipe would do, as the YAML of every
+ * key behind comments with the sizes. Nothing is made or trained. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
 #include "cli/progress.h"
+#include "cli/rl_run.h"
 #include "cli/train_run.h"
 #include "model/count.h"
+#include "tasks/task.h"
 #include "train/schedule.h"
 
 #define MAX_STEPS 1000000000 /* a plan of more is not counted out */
@@ -71,28 +73,71 @@ static void print_steps(const struct recipe *r)
     printf("%" PRId64 " sequences of %" PRId64 " tokens\n", r->train.batch, r->data.sequence);
 }
 
-int train_plan(const struct train_run *run, struct mk_error *err)
+static void print_texts(const struct recipe *r, const char *base)
 {
-    const struct recipe *r = run->recipe;
+    for (int32_t i = 0; i < r->data.n_sources; i++)
+        print_source("source", r->data.sources[i].name, r->data.sources[i].path, base);
+    print_steps(r);
+}
+
+static void print_tasks(const struct recipe *r, const char *base)
+{
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        const struct recipe_task *t = &r->tasks[i];
+
+        printf("# task     %s, level %" PRId64, t->name, t->level);
+        if (t->level_max > t->level)
+            printf(" to %" PRId64, t->level_max);
+        printf(", weight %g\n", t->weight);
+    }
+    if (*r->rl.reward_model)
+        print_source("judge", "reward model", r->rl.reward_model, base);
+    printf("# steps    %" PRId64 " of %" PRId64 " questions, ", r->rl.steps, r->rl.questions);
+    printf("%" PRId64 " answers each of up to %" PRId64 " tokens\n", r->rl.samples,
+           r->rollout.tokens);
+}
+
+/* print_work: of what the steps consist. */
+static int print_plan(const struct recipe *r, const char *base, const char *run,
+                      void (*print_work)(const struct recipe *r, const char *base),
+                      struct mk_error *err)
+{
     struct arch a;
     struct buf text;
     int code;
 
-    if (prepare_arch(&a, r, run->base, err))
+    if (prepare_arch(&a, r, base, err))
         return err->code;
     buf_init(&text, (size_t)1 << 22);
     code = recipe_write(r, &text, err);
     if (!code) {
-        printf("# run      %s\n", run->path);
+        printf("# run      %s\n", run);
         print_model(&a);
         print_memory(r, &a);
-        for (int32_t i = 0; i < r->data.n_sources; i++)
-            print_source("source", r->data.sources[i].name, r->data.sources[i].path, run->base);
         for (int32_t i = 0; i < r->distill.n_teachers; i++)
-            print_source("teacher", "of its probabilities", r->distill.teachers[i].path, run->base);
-        print_steps(r);
+            print_source("teacher", "of its probabilities", r->distill.teachers[i].path, base);
+        print_work(r, base);
         fwrite(text.data, 1, text.n, stdout);
     }
     buf_release(&text);
     return code;
+}
+
+int train_plan(const struct train_run *run, struct mk_error *err)
+{
+    return print_plan(run->recipe, run->base, run->path, print_texts, err);
+}
+
+int rl_plan(const struct rl_run *run, struct mk_error *err)
+{
+    const struct recipe *r = run->recipe;
+
+    for (int32_t i = 0; i < r->n_tasks; i++) {
+        struct task *t;
+
+        if (task_open_in(&t, run->base, r->tasks[i].name, err))
+            return err->code;
+        task_close(t);
+    }
+    return print_plan(r, run->base, run->path, print_tasks, err);
 }

@@ -77,10 +77,16 @@ static int one_step(struct train_run *run, bool *last, struct mk_error *err)
 
 static int loop(struct train_run *run, struct mk_error *err)
 {
-    bool last = run->trainer.state.tokens >= run->recipe->train.tokens;
+    int64_t seen = run->trainer.state.tokens, wanted = run->recipe->train.tokens;
+    bool last = seen >= wanted;
 
+    if (last && !run->quiet)
+        fprintf(stderr,
+                "nothing is left to do: %" PRId64 " of %" PRId64
+                " tokens are seen, a larger train.tokens goes on\n",
+                seen, wanted);
     run->begun_ms = clock_ms();
-    run->begun_tokens = run->trainer.state.tokens;
+    run->begun_tokens = seen;
     while (!last && !interrupt_asked())
         if (one_step(run, &last, err))
             return run_folder_explain(&run->folder, run->last_saved, err);

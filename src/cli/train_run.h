@@ -55,6 +55,9 @@ int train_plan(const struct train_run *run, struct mk_error *err);
  * name. */
 int train_read_recipe(struct recipe *r, const char *path, const struct cli_list *sets,
                       char base[RUN_PATH], char run[RUN_PATH], struct mk_error *err);
+/* With --resume, of a run that has nothing to go on from: a folder that is called by a wrong name,
+ * perhaps. */
+void train_say_begins(const char *run, bool resume, bool quiet);
 /* run_folder_open with the recipe as it was resolved. */
 int train_open_folder(struct run_folder *f, const struct recipe *r, const char *run,
                       const char *command, bool resume, struct mk_error *err);

@@ -1,11 +1,13 @@
 /* model_file.c: tells folders from GGUF files and opens either. */
 #include "formats/model_file.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/folder.h"
 #include "formats/safetensors.h"
 
 bool model_folder_has(const char *folder, const char *name)
@@ -15,6 +17,18 @@ bool model_folder_has(const char *folder, const char *name)
 
     return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path &&
            stat(path, &st) == 0;
+}
+
+void model_file_of_run(char path[MODEL_PATH])
+{
+    char inside[MODEL_PATH + 48];
+    int64_t step;
+
+    snprintf(inside, sizeof inside, "%s/checkpoints", path);
+    step = model_folder_has(path, "config.json") ? -1 : folder_last_step(inside, INT64_MAX);
+    snprintf(inside, sizeof inside, "%s/checkpoints/step-%06" PRId64, path, step);
+    if (step >= 0 && strlen(inside) < MODEL_PATH)
+        memcpy(path, inside, strlen(inside) + 1);
 }
 
 static int open_folder(struct model_file *f, struct mk_error *err)
@@ -39,15 +53,19 @@ static int open_gguf(struct model_file *f, struct mk_error *err)
 
 int model_file_open(struct model_file *f, const char *path, struct mk_error *err)
 {
+    char found[MODEL_PATH];
     struct stat st;
     int rc;
 
     *f = (struct model_file){0};
-    if (stat(path, &st))
+    if (snprintf(found, sizeof found, "%s", path) >= MODEL_PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
+    model_file_of_run(found);
+    if (stat(found, &st))
         return mk_error_set(err, MK_ENOTFOUND, "%s: there is no such file or folder", path);
-    f->path = strdup(path);
+    f->path = strdup(found);
     if (!f->path)
-        return mk_error_memory(err, strlen(path) + 1);
+        return mk_error_memory(err, strlen(found) + 1);
     rc = S_ISDIR(st.st_mode) ? open_folder(f, err) : open_gguf(f, err);
     if (rc)
         model_file_release(f);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/map_file.h"
+#include "formats/model_file.h"
 #include "hub/builtin.h"
 #include "hub/files.h"
 
@@ -133,6 +134,10 @@ int store_model_in(const char *folder, char path[HUB_PATH_MAX], struct mk_error 
     if (c.n_ggufs > 1)
         return mk_error_set(err, MK_EINVAL, "%s: holds %d .gguf models: name one of them", folder,
                             c.n_ggufs);
+    snprintf(path, HUB_PATH_MAX, "%s", folder);
+    model_file_of_run(path);
+    if (strcmp(path, folder) != 0)
+        return 0;
     return mk_error_set(err, MK_ENOTFOUND,
                         "%s: holds no model: neither config.json with .safetensors "
                         "nor a .gguf",

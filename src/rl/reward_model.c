@@ -1,6 +1,7 @@
 /* reward_model.c: a second model that only reads. */
 #include "rl/reward_model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/vocab.h"
@@ -49,9 +50,13 @@ static int read_weights(struct reward_model *r, const char *folder, struct mk_er
 int reward_model_open(struct reward_model *r, const char *folder, const struct tokenizer *t,
                       struct compute *c, int64_t pass_tokens, struct mk_error *err)
 {
+    char path[MODEL_PATH];
+
     *r = (struct reward_model){.c = c, .t = t, .pass_tokens = pass_tokens};
     arena_init(&r->memory, SIZE_MAX / 4);
-    if (read_weights(r, folder, err) || check_vocabulary(r, folder, err)) {
+    snprintf(path, sizeof path, "%s", folder);
+    model_file_of_run(path);
+    if (read_weights(r, path, err) || check_vocabulary(r, path, err)) {
         reward_model_release(r);
         return err->code;
     }

@@ -377,6 +377,26 @@ static int read_lines(struct history *h, const struct map_file *m, line_fn *read
     return 0;
 }
 
+/* What the folder is instead, as far as that helps. */
+static int no_run(const char *folder, const char *name, struct mk_error *err)
+{
+    char path[PATH];
+
+    if (access(folder, F_OK))
+        return mk_error_set(err, MK_ENOTFOUND, "%s: there is no such folder", folder);
+    snprintf(path, sizeof path, "%s/pipeline.yaml", folder);
+    if (!access(path, F_OK))
+        return mk_error_set(err, MK_ENOTFOUND,
+                            "%s: is a pipeline's: name runs of its stages, folders in it", folder);
+    snprintf(path, sizeof path, "%s/recipe.yaml", folder);
+    if (!access(path, F_OK))
+        return mk_error_set(err, MK_ENOTFOUND, "%s: has no %s: no step was done in it yet", folder,
+                            name);
+    return mk_error_set(err, MK_ENOTFOUND,
+                        "%s: is no run: there is no %s in it, nor results.json of minke eval",
+                        folder, name);
+}
+
 static int read_file(struct history *h, const char *folder, const char *name, bool needed,
                      line_fn *read, struct mk_error *err)
 {
@@ -387,9 +407,7 @@ static int read_file(struct history *h, const char *folder, const char *name, bo
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= PATH)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
     if (access(path, F_OK))
-        return !needed ? 0
-                       : mk_error_set(err, MK_ENOTFOUND,
-                                      "%s: is no run: there is no %s in it", folder, name);
+        return needed ? no_run(folder, name, err) : 0;
     if (map_file_open(&m, path, err))
         return err->code;
     rc = read_lines(h, &m, read, err);

@@ -31,32 +31,6 @@ int run_folder_checkpoint(const struct run_folder *f, char out[RUN_PATH], int64_
     return run_folder_path(f, out, name, err);
 }
 
-static int64_t step_of(const char *name)
-{
-    char *end;
-    long long n;
-
-    if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9')
-        return -1;
-    n = strtoll(name + 5, &end, 10);
-    return *end ? -1 : n;
-}
-
-/* The last checkpoint that is whole, of a step below `end`; -1: none. */
-static int64_t last_checkpoint(const char *dir, int64_t end)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    int64_t last = -1;
-
-    while (d && (e = readdir(d)))
-        if (step_of(e->d_name) > last && step_of(e->d_name) < end)
-            last = step_of(e->d_name);
-    if (d)
-        closedir(d);
-    return last;
-}
-
 static void remove_checkpoint(const char *dir, int64_t step)
 {
     char path[RUN_PATH + 32];
@@ -78,7 +52,7 @@ void run_folder_prune(const struct run_folder *f, int64_t keep)
         int64_t n = 0, oldest = INT64_MAX, step;
 
         while (d && (e = readdir(d))) {
-            step = step_of(e->d_name);
+            step = folder_step(e->d_name, "");
             n += step >= 0;
             oldest = step >= 0 && step < oldest ? step : oldest;
         }
@@ -155,7 +129,7 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
             return err->code;
         folder_remove_parts(part);
     }
-    last = f->resume ? last_checkpoint(checkpoints, INT64_MAX) : -1;
+    last = f->resume ? folder_last_step(checkpoints, INT64_MAX) : -1;
     f->step = last > 0 ? last : 0;
     return last < 0 ? write_recipe(f, recipe, err) : 0;
 }
@@ -204,7 +178,7 @@ static int64_t step_before(const struct run_folder *f)
 
     if (run_folder_path(f, dir, "checkpoints", &err))
         return 0;
-    step = last_checkpoint(dir, f->step);
+    step = folder_last_step(dir, f->step);
     return step > 0 ? step : 0;
 }
 

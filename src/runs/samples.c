@@ -7,21 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/map_file.h"
 
 #define PATH 4096
-
-/* "step-000100.txt" -> 100, else -1. */
-static int64_t step_of(const char *name, const char *suffix)
-{
-    char *end;
-    long long n;
-
-    if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9')
-        return -1;
-    n = strtoll(name + 5, &end, 10);
-    return strcmp(end, suffix) ? -1 : n;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -58,8 +47,8 @@ int samples_steps(int64_t **steps, size_t *n, const char *folder, const char *su
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
     d = opendir(path);
     while (d && !code && (e = readdir(d)))
-        if (step_of(e->d_name, suffix) >= 0)
-            code = add_step(steps, n, step_of(e->d_name, suffix), err);
+        if (folder_step(e->d_name, suffix) >= 0)
+            code = add_step(steps, n, folder_step(e->d_name, suffix), err);
     if (d)
         closedir(d);
     if (code) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "tasks/kind.h"
 #include "tasks/response.h"
 #include "tasks/task_file.h"
@@ -45,6 +46,25 @@ const char *task_builtin(int i)
     return NULL;
 }
 
+/* There is none of this name: the one that was meant, if that can be told. */
+static int unknown(const char *name, struct mk_error *err)
+{
+    const char *names[64];
+    char file[64];
+    int n = 0, near;
+
+    snprintf(file, sizeof file, "%.60s:", name);
+    if (task_file_is(file))
+        return mk_error_set(err, MK_ENOTFOUND, "task %s reads a file: say %sFILE", name, file);
+    while (n < 64 && (names[n] = task_builtin(n)))
+        n++;
+    near = nearest_word(name, names, n);
+    if (near >= 0)
+        return mk_error_set(err, MK_ENOTFOUND, "there is no task '%s', did you mean %s", name,
+                            names[near]);
+    return mk_error_set(err, MK_ENOTFOUND, "there is no task '%s', minke tasks lists them", name);
+}
+
 int task_open(struct task **t, const char *name, struct mk_error *err)
 {
     return task_open_skipping(t, name, false, err);
@@ -56,8 +76,7 @@ int task_open_skipping(struct task **t, const char *name, bool skip_bad, struct 
     struct task *opened;
 
     if (!kind && !task_file_is(name))
-        return mk_error_set(err, MK_ENOTFOUND, "there is no task '%s', minke tasks lists them",
-                            name);
+        return unknown(name, err);
     opened = calloc(1, sizeof *opened);
     if (!opened)
         return mk_error_memory(err, sizeof *opened);

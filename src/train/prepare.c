@@ -42,6 +42,41 @@ static int join(char out[PATH], const char *base, const char *path, struct mk_er
     return n < PATH ? 0 : mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
 }
 
+/* What a key of the recipe names, and it is there. */
+static int find(char out[PATH], const char *base, const char *key, const char *path,
+                struct mk_error *err)
+{
+    struct stat s;
+
+    if (join(out, base, path, err))
+        return err->code;
+    if (!stat(out, &s))
+        return 0;
+    return mk_error_set(err, MK_ENOTFOUND,
+                        "%s: %s is not there: paths begin at the recipe's folder, and what another "
+                        "command makes must be made first",
+                        key, out);
+}
+
+/* A run that is named is its last checkpoint. */
+static int find_model(char out[PATH], const char *base, const struct recipe *r,
+                      struct mk_error *err)
+{
+    if (find(out, base, "model.from", r->model.from, err))
+        return err->code;
+    model_file_of_run(out);
+    return 0;
+}
+
+static int find_source(char out[PATH], const char *base, const struct recipe_source *s,
+                       struct mk_error *err)
+{
+    char key[80];
+
+    snprintf(key, sizeof key, "data.sources: %.60s", s->name);
+    return find(out, base, key, s->path, err);
+}
+
 static bool is_file(const char *path)
 {
     struct stat s;
@@ -88,7 +123,8 @@ int prepare_arch(struct arch *a, const struct recipe *r, const char *base, struc
     char path[PATH];
     struct model_file file;
 
-    if (join(path, base, *r->model.config ? r->model.config : r->model.from, err))
+    if (*r->model.config ? find(path, base, "model.config", r->model.config, err)
+                         : find_model(path, base, r, err))
         return err->code;
     if (*r->model.config) {
         if (config_arch(a, path, err))
@@ -123,7 +159,7 @@ static int weights(struct job *j, const char *resume, struct mk_error *err)
         return read_model(j, resume, err);
     if (*j->r->model.config)
         return new_model(j, err);
-    if (join(path, j->base, j->r->model.from, err))
+    if (find_model(path, j->base, j->r, err))
         return err->code;
     say(j, "reading", path);
     return read_model(j, path, err);
@@ -240,8 +276,12 @@ static int learn(struct job *j, const char *dir, struct mk_error *err)
 {
     struct bpe_train_options o = bpe_train_defaults();
     struct bpe_trainer *t;
+    char path[PATH];
     int code;
 
+    for (int32_t i = 0; i < j->r->data.n_sources; i++) /* before any is read */
+        if (find_source(path, j->base, &j->r->data.sources[i], err))
+            return err->code;
     o.n_vocab = j->r->tokenizer.vocab ? (int32_t)j->r->tokenizer.vocab : j->p->params.arch.n_vocab;
     say(j, "learning a vocabulary in", dir);
     if (bpe_trainer_create(&t, &o, err))
@@ -297,7 +337,7 @@ static int find_tokenizer(struct job *j, struct mk_error *err)
         return 0;
     if (*j->r->model.config)
         return learn(j, dir, err);
-    if (join(model, j->base, j->r->model.from, err))
+    if (find_model(model, j->base, j->r, err))
         return err->code;
     snprintf(file, sizeof file, "%s/tokenizer.json", model);
     if (!is_file(file))
@@ -397,7 +437,9 @@ static int source_shards(struct job *j, const struct recipe_source *s, struct sh
         return 0;
     if (snprintf(dir, sizeof dir, "%s/data/%s", j->run, s->name) >= (int)sizeof dir)
         return mk_error_set(err, MK_ELIMIT, "source %s: the name is too long", s->name);
-    if (shard_list_find(out, dir, err) || (!out->n && build(j, s, path, dir, err)))
+    if (shard_list_find(out, dir, err))
+        return err->code;
+    if (!out->n && (find_source(path, j->base, s, err) || build(j, s, path, dir, err)))
         return err->code;
     return out->n ? 0 : shard_list_find(out, dir, err);
 }

@@ -49,6 +49,24 @@ def test_every_command_explains_itself_in_80_columns(minke, command):
     assert max(map(len, r.stdout.splitlines())) <= 80
 
 
+PARTS = ("data build", "data show", "tasks corpus", "verify math", "verify code", "verify format")
+
+
+@pytest.mark.parametrize("command", PARTS)
+def test_so_do_their_parts(minke, command):
+    r = minke(*command.split(), "--help")
+    assert r.returncode == 0 and r.stderr == ""
+    assert r.stdout.startswith("usage: minke " + command)
+    assert max(map(len, r.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("words, missing", [
+    ("data", "build|show"), ("data build", "PATH...|RECIPE.yaml"), ("grad", "MODEL"), ("sample", "MODEL"),
+    ("sample m", "SPEC..."), ("tokenizer train", "FILE..."), ("verify", "math|format|code"), ("rl", "RECIPE.yaml")])
+def test_what_is_missing_is_named(minke, words, missing):
+    refused(minke(*words.split()), f": {missing} is missing,", "--help")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_option_that_is_not_there_is_refused_in_one_line(minke, command):
     refused(minke(command, "--nonsense"), "--nonsense", "--help")

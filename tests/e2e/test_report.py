@@ -261,7 +261,13 @@ def test_runs_of_rewards_are_compared(minke, run, tmp_path):
 
 
 def test_mistakes_are_named(minke, run, tmp_path):
-    failed(minke("report", tmp_path / "nix"), "nix", "no run")
+    failed(minke("report", tmp_path / "nix"), "nix", "no such folder")
+    failed(minke("report", ROOT / "docs"), "docs", "no run")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/recipe.yaml").write_text("")
+    failed(minke("report", tmp_path / "begun"), "begun", "no step")
+    (tmp_path / "begun/pipeline.yaml").write_text("")
+    failed(minke("report", tmp_path / "begun"), "begun", "stages")
     with open(run[0] / "metrics.jsonl", "a") as f:
         f.write('{"step": 41, "tok')  # a killed run
     assert minke("report", run[0]).returncode == 0

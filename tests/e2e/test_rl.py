@@ -139,6 +139,22 @@ def test_a_checkpoint_answers(minke, recipe, tmp_path):
     assert {"question", "reference", "response", "reward", "correct"} <= set(sample)
 
 
+def test_a_dry_run_says_what_would_be_done(minke, recipe, tmp_path):
+    r = ok(minke("rl", recipe, "--dry-run"))
+    assert "# task     parity, level 0 to 2, weight 1\n" in r.stdout
+    assert "# steps    6 of 3 questions, 4 answers each of up to 12 tokens\n" in r.stdout
+    assert "\nrl:\n" in r.stdout and "  soft_tokens: 12\n" in r.stdout and r.stderr == ""
+    assert not (tmp_path / "run").exists()
+    recipe.write_text(recipe.read_text().replace("name: digit-sum", "name: gsm8k"))
+    failed(minke("rl", recipe, "--dry-run"), "gsm8k:FILE")
+
+
+def test_what_is_done_is_told(minke, recipe):
+    ok(minke("rl", recipe, "-q", "--set", "rl.steps=1"))
+    r = ok(minke("rl", recipe, "--resume", "--set", "rl.steps=1"))
+    assert "nothing is left to do after step 1: a larger rl.steps goes on\n" in r.stderr
+
+
 def test_no_live_group_is_no_update(minke, recipe, tmp_path):
     ok(minke("rl", recipe, "-q", "--set", "rl.soft_tokens=0"))
     steps = metrics_of(tmp_path / "run")

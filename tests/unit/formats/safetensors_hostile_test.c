@@ -362,7 +362,7 @@ static void a_shard_that_is_a_folder_is_refused(void **state)
 
     snprintf(path, sizeof path, "%s/sub", (char *)*state);
     assert_int_equal(mkdir(path, 0700), 0);
-    refuse_index(*state, "{\"weight_map\":{\"x\":\"sub\"}}", MK_EIO, "not a regular file");
+    refuse_index(*state, "{\"weight_map\":{\"x\":\"sub\"}}", MK_EIO, "is a folder");
 }
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)

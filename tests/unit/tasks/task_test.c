@@ -339,7 +339,11 @@ static void mistakes_of_the_caller_are_told(void **state)
     (void)state;
     buf_init(&b, 4096);
     assert_int_equal(task_open(&none, "purity", &err), MK_ENOTFOUND);
-    assert_non_null(strstr(err.text, "purity"));
+    assert_non_null(strstr(err.text, "'purity', did you mean parity"));
+    assert_int_equal(task_open(&none, "gsm8k", &err), MK_ENOTFOUND);
+    assert_non_null(strstr(err.text, "gsm8k:FILE"));
+    assert_int_equal(task_open(&none, "chess", &err), MK_ENOTFOUND);
+    assert_non_null(strstr(err.text, "minke tasks lists"));
     assert_int_equal(task_draw(t, TASK_TRAIN, 8, 0, 0, &item, &err), MK_EINVAL);
     assert_int_equal(task_draw(t, TASK_TRAIN, 0, 0, -1, &item, &err), MK_EINVAL);
     assert_int_equal(task_write_trace(t, &other, TASK_TRACE_SEARCH, 0, &b, &err), MK_EINVAL);
