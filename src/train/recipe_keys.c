@@ -68,7 +68,7 @@ static const struct recipe_key keys[] = {
      "of the first steps; 0: as batch"},
     {"train", "ramp_tokens", RECIPE_INT, AT(train.ramp_tokens), 0, BIG, "0", NULL,
      "from batch_first to batch"},
-    {"train", "pass_tokens", RECIPE_INT, AT(train.pass_tokens), 1, 1 << 24, "8192", NULL,
+    {"train", "pass_tokens", RECIPE_INT, AT(train.pass_tokens), 1, 1 << 24, "1024", NULL,
      "computed together; changes no number, unless fp8"},
     {"train", "memory_mb", RECIPE_INT, AT(train.memory_mb), 0, 1 << 24, "1024", NULL,
      "for values kept between forward and backward"},
