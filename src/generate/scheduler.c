@@ -382,6 +382,16 @@ static int fill(struct scheduler *s, struct mk_error *err)
     return 0;
 }
 
+/* The slot whose copy of the prompt all samples under way of its group read. */
+static const struct slot *leader(const struct scheduler *s, const struct slot *slot)
+{
+    const struct slot *first = s->slots;
+
+    while (!first->busy || first->group != slot->group)
+        first++;
+    return first;
+}
+
 /* Every answer under way by one token; *n: how many there were. */
 static int step(struct scheduler *s, int32_t *n, struct mk_error *err)
 {
@@ -399,6 +409,8 @@ static int step(struct scheduler *s, int32_t *n, struct mk_error *err)
                                            .n_ids = 1,
                                            .position = s->groups[slot->group].n_prompt + last,
                                            .kv = slot->cache.layers,
+                                           .shared_kv = leader(s, slot)->cache.layers,
+                                           .n_shared = s->groups[slot->group].n_prompt,
                                            .logits = s->logits + *n * v,
                                            .n_logits = 1};
         ++*n;

@@ -84,6 +84,10 @@ struct attend_seq {
     int64_t q_stride;
     int32_t n_rows, position; /* t; absolute position of the first row */
     const void *rows; /* cached rows of 0 .. position + t - 1, kv_row_bytes apart, these included */
+    /* The first n_shared of them once more, from a copy that several sequences name: it stays in
+     * the cache while they pass. 0 and NULL: they have nothing in common. */
+    const void *shared;
+    int32_t n_shared;
     float *out;       /* [t, n_heads * d_v], out_stride apart */
     int64_t out_stride;
 };

@@ -23,6 +23,10 @@ struct forward_seq {
     /* The rows before `position` are those of that sequence of the step, which has so many: they
      * are copied from its cache, layer by layer. NULL: they are there. */
     const struct forward_seq *prefix;
+    /* The first n_shared rows of `kv` once more, from a copy that several sequences name (struct
+     * attend_seq): for speed alone. NULL: they have nothing in common. */
+    unsigned char *const *shared_kv;
+    int32_t n_shared; /* <= position */
     bool keep_all; /* its choices are not dropped, see capacity.h */
     float *hidden; /* [n_ids, d_model] after the final norm (what MTP reads), or NULL */
 };

@@ -70,6 +70,9 @@ int step_attend(struct step *s, int32_t layer, const struct attend_shape *shape,
                                       .n_rows = s->seqs[i].n_ids,
                                       .position = s->seqs[i].position,
                                       .rows = s->seqs[i].kv[layer],
+                                      .shared = s->seqs[i].shared_kv ? s->seqs[i].shared_kv[layer]
+                                                                     : NULL,
+                                      .n_shared = s->seqs[i].shared_kv ? s->seqs[i].n_shared : 0,
                                       .out = out + s->first_row[i] * out_stride,
                                       .out_stride = out_stride};
     return s->c->k->attend(s->c, shape, seqs, s->n_seqs, err);

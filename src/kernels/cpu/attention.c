@@ -68,9 +68,16 @@ struct attend {
     struct state parts; /* [row, head, part] if by_part */
 };
 
-/* The keys of one block that the rows of a tile see, relative to the block. */
+/* Keys of a block, relative to it: those that the rows of a tile see. */
 struct span {
     int32_t lo, hi;
+};
+
+/* Some keys of a block and where their values lie, those of key 0 first. */
+struct piece {
+    struct span keys;
+    const float *v;
+    int64_t stride;
 };
 
 static int32_t min32(int32_t a, int32_t b)
@@ -94,8 +101,14 @@ static struct span visible(const struct attend *a, const struct tile *tile, int3
     return (struct span){max32(lo - block, 0), min32(p + 1 - block, MK_KEY_BLOCK)};
 }
 
-/* The f32 values of one slice of n_keys cached rows: in place, or converted into `copy`. */
-static const float *load_slice(const struct attend *a, const unsigned char *rows, int32_t n_keys,
+static struct span clip(struct span x, struct span to)
+{
+    return (struct span){max32(x.lo, to.lo), min32(x.hi, to.hi)};
+}
+
+/* The f32 values of one slice of a block's cached rows, key 0 first: in place, or those of `keys`
+ * converted into `copy`. */
+static const float *load_slice(const struct attend *a, const unsigned char *rows, struct span keys,
                                int32_t offset, int32_t d, float *copy, int64_t *stride)
 {
     const struct attend_shape *s = a->shape;
@@ -104,7 +117,7 @@ static const float *load_slice(const struct attend *a, const unsigned char *rows
         *stride = s->row_dim;
         return (const float *)(const void *)rows + offset;
     }
-    for (int32_t i = 0; i < n_keys; i++)
+    for (int32_t i = keys.lo; i < keys.hi; i++)
         a->vector->load(s->row_dtype, copy + (int64_t)i * d, rows + i * a->row_bytes, s->row_dim,
                         offset, d);
     *stride = d;
@@ -118,35 +131,55 @@ static void prefetch_rows(const struct attend *a, const unsigned char *rows, int
         __builtin_prefetch(rows + at, 0, 2);
 }
 
-/* Packs the block's keys and returns its values. In MLA the values are a part of the keys: they are
- * converted once. */
-static const float *load_block(const struct attend *a, const struct tile *tile,
-                               const struct work *w, int32_t block, int32_t n_keys,
-                               int64_t *v_stride)
+/* Packs some keys of a block, whole panels but for the last, and finds their values. In MLA the
+ * values are a part of the keys: they are converted once. */
+static struct piece load_piece(const struct attend *a, const struct tile *tile,
+                               const struct work *w, const unsigned char *rows, struct span keys,
+                               struct span values)
 {
     const struct attend_shape *s = a->shape;
-    const unsigned char *rows = (const unsigned char *)tile->seq->rows + block * a->row_bytes;
     int32_t k_at = s->k_offset + tile->kv_head * s->k_stride;
     int32_t v_at = s->v_offset + tile->kv_head * s->v_stride;
-    int32_t n_ahead = tile->seq->position + tile->seq->n_rows - block - MK_KEY_BLOCK;
-    const float *keys;
-    int64_t k_stride;
+    struct piece piece = {.keys = values};
+    const float *k;
+    int64_t stride;
+
+    k = load_slice(a, rows, keys, k_at, s->d_k, w->keys, &stride);
+    a->rows->pack_keys(w->panels + (int64_t)keys.lo * s->d_k, k + keys.lo * stride, stride,
+                       keys.hi - keys.lo, s->d_k);
+    piece.v = k + (v_at - k_at);
+    piece.stride = stride;
+    if (v_at < k_at || v_at + s->d_v > k_at + s->d_k)
+        piece.v = load_slice(a, rows, values, v_at, s->d_v, w->values, &piece.stride);
+    return piece;
+}
+
+/* A block's keys and values: of rows that others read too, which are near, and of the sequence's
+ * own. A panel of keys that would have both is all its own. */
+static void load_block(const struct attend *a, const struct tile *tile, const struct work *w,
+                       int32_t block, int32_t n_keys, struct piece pieces[2])
+{
+    const struct attend_seq *seq = tile->seq;
+    const unsigned char *own = (const unsigned char *)seq->rows + block * a->row_bytes;
+    int32_t n_shared = max32(0, min32(seq->n_shared - block, n_keys));
+    int32_t n_packed = n_shared / MK_KEY_PANEL * MK_KEY_PANEL;
+    int32_t n_ahead = seq->position + seq->n_rows - block - MK_KEY_BLOCK;
 
     if (a->by_part && tile->head == 0) /* for the heads that come next, too */
-        prefetch_rows(a, rows + MK_KEY_BLOCK * a->row_bytes, min32(MK_KEY_BLOCK, n_ahead));
-    keys = load_slice(a, rows, n_keys, k_at, s->d_k, w->keys, &k_stride);
-    a->rows->pack_keys(w->panels, keys, k_stride, n_keys, s->d_k);
-    if (v_at >= k_at && v_at + s->d_v <= k_at + s->d_k) {
-        *v_stride = k_stride;
-        return keys + (v_at - k_at);
-    }
-    return load_slice(a, rows, n_keys, v_at, s->d_v, w->values, v_stride);
+        prefetch_rows(a, own + MK_KEY_BLOCK * a->row_bytes, min32(MK_KEY_BLOCK, n_ahead));
+    pieces[0] = (struct piece){0};
+    if (n_shared > 0)
+        pieces[0] = load_piece(a, tile, w,
+                               (const unsigned char *)seq->shared + block * a->row_bytes,
+                               (struct span){0, n_packed}, (struct span){0, n_shared});
+    pieces[1] = load_piece(a, tile, w, own, (struct span){n_packed, n_keys},
+                           (struct span){n_shared, n_keys});
 }
 
 /* Adds the keys of `keys` to n_rows rows of the tile and marks their factors as used. */
 static void add_values(const struct attend *a, const struct tile *tile, const struct work *w,
                        const struct state *st, int32_t row, int32_t n_rows, struct span keys,
-                       const float *v, int64_t v_stride)
+                       const struct piece *piece)
 {
     int32_t m = row * tile->n_heads, n = n_rows * tile->n_heads;
 
@@ -154,7 +187,8 @@ static void add_values(const struct attend *a, const struct tile *tile, const st
         return;
     a->rows->values(st->acc + (int64_t)m * a->acc_stride, a->acc_stride,
                     w->scores + (int64_t)m * MK_KEY_BLOCK + keys.lo, w->factor + m, n,
-                    v + keys.lo * v_stride, v_stride, a->shape->d_v, keys.hi - keys.lo);
+                    piece->v + keys.lo * piece->stride, piece->stride, a->shape->d_v,
+                    keys.hi - keys.lo);
     for (int32_t i = m; i < m + n; i++)
         w->factor[i] = 1.0f;
 }
@@ -163,23 +197,38 @@ static void add_values(const struct attend *a, const struct tile *tile, const st
  * own beginning and own end, so that every row still takes its keys in ascending order. */
 static void add_edge_values(const struct attend *a, const struct tile *tile, const struct work *w,
                             const struct state *st, int32_t block, int32_t row, int32_t n_rows,
-                            const float *v, int64_t v_stride)
+                            const struct piece *piece)
 {
-    struct span first = visible(a, tile, row, block);
-    struct span last = visible(a, tile, row + n_rows - 1, block);
+    struct span first = clip(visible(a, tile, row, block), piece->keys);
+    struct span last = clip(visible(a, tile, row + n_rows - 1, block), piece->keys);
     struct span all = {last.lo, max32(first.hi, last.lo)};
 
     for (int32_t r = row; r < row + n_rows; r++) {
-        struct span own = visible(a, tile, r, block);
+        struct span own = clip(visible(a, tile, r, block), piece->keys);
 
-        add_values(a, tile, w, st, r, 1, (struct span){own.lo, min32(own.hi, all.lo)}, v, v_stride);
+        add_values(a, tile, w, st, r, 1, (struct span){own.lo, min32(own.hi, all.lo)}, piece);
     }
-    add_values(a, tile, w, st, row, n_rows, all, v, v_stride);
+    add_values(a, tile, w, st, row, n_rows, all, piece);
     for (int32_t r = row; r < row + n_rows; r++) {
-        struct span own = visible(a, tile, r, block);
+        struct span own = clip(visible(a, tile, r, block), piece->keys);
 
-        add_values(a, tile, w, st, r, 1, (struct span){max32(own.lo, all.hi), own.hi}, v, v_stride);
+        add_values(a, tile, w, st, r, 1, (struct span){max32(own.lo, all.hi), own.hi}, piece);
     }
+}
+
+/* Adds a piece of the block to rows row .. end - 1. */
+static void add_piece(const struct attend *a, const struct tile *tile, const struct work *w,
+                      const struct state *st, int32_t block, int32_t row, int32_t end,
+                      const struct piece *piece)
+{
+    struct span first = visible(a, tile, row, block), last = visible(a, tile, end - 1, block);
+
+    if (first.lo == last.lo && first.hi == last.hi) {
+        add_values(a, tile, w, st, row, end - row, clip(first, piece->keys), piece);
+        return;
+    }
+    for (; row < end; row += EDGE_ROWS)
+        add_edge_values(a, tile, w, st, block, row, min32(EDGE_ROWS, end - row), piece);
 }
 
 static void walk_block(const struct attend *a, const struct tile *tile, const struct work *w,
@@ -188,8 +237,7 @@ static void walk_block(const struct attend *a, const struct tile *tile, const st
     const struct attend_shape *s = a->shape;
     int32_t row = 0, end = tile->n_rows, lo, n_panels, m, n;
     struct span first, last;
-    const float *v;
-    int64_t v_stride;
+    struct piece pieces[2];
 
     /* Early rows may end before this block, the windows of late rows begin after it. */
     while (row < end && visible(a, tile, row, block).hi <= 0)
@@ -204,7 +252,7 @@ static void walk_block(const struct attend *a, const struct tile *tile, const st
     n_panels = (last.hi + MK_KEY_PANEL - 1) / MK_KEY_PANEL - lo;
     m = row * tile->n_heads;
     n = (end - row) * tile->n_heads;
-    v = load_block(a, tile, w, block, last.hi, &v_stride);
+    load_block(a, tile, w, block, last.hi, pieces);
     a->rows->scores(w->scores + (int64_t)m * MK_KEY_BLOCK, w->q + (int64_t)m * s->d_k, s->d_k, n,
                     w->panels, s->d_k, lo, n_panels);
     for (int32_t i = m; i < m + n; i++) {
@@ -213,12 +261,8 @@ static void walk_block(const struct attend *a, const struct tile *tile, const st
         w->factor[i] = a->rows->softmax_step(w->scores + (int64_t)i * MK_KEY_BLOCK, s->scale,
                                              own.lo, own.hi, &st->max[i], &st->sum[i]);
     }
-    if (first.lo == last.lo && first.hi == last.hi) {
-        add_values(a, tile, w, st, row, end - row, first, v, v_stride);
-        return;
-    }
-    for (; row < end; row += EDGE_ROWS)
-        add_edge_values(a, tile, w, st, block, row, min32(EDGE_ROWS, end - row), v, v_stride);
+    for (int i = 0; i < 2; i++)
+        add_piece(a, tile, w, st, block, row, end, &pieces[i]);
 }
 
 /* ---- Parts and tiles ------------------------------------------------------------------------- */
@@ -325,6 +369,15 @@ static void run_part(const struct attend *a, const struct tile *tile, const stru
     }
 }
 
+/* The first block, but for what was near for the sequence before it. */
+static void prefetch_own(const struct attend *a, const struct attend_seq *seq)
+{
+    int32_t from = min32(seq->n_shared, MK_KEY_BLOCK) / MK_KEY_PANEL * MK_KEY_PANEL;
+
+    prefetch_rows(a, (const unsigned char *)seq->rows + from * a->row_bytes,
+                  min32(MK_KEY_BLOCK, seq->position) - from);
+}
+
 /* Rows of the sequence whose turn comes when all heads of this tile's have had theirs. */
 static void prefetch_next(const struct attend *a, int64_t i)
 {
@@ -335,7 +388,7 @@ static void prefetch_next(const struct attend *a, int64_t i)
     while (next < a->tiles + a->n_tiles && next->seq == t->seq)
         next++;
     if (next < a->tiles + a->n_tiles)
-        prefetch_rows(a, next->seq->rows, min32(MK_KEY_BLOCK, next->seq->position));
+        prefetch_own(a, next->seq);
 }
 
 static void run_tiles(void *context, int64_t task, int worker)

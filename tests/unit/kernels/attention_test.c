@@ -381,6 +381,61 @@ static void bits_do_not_depend_on_neighbours(void **state)
     on_every_cpu(check_neighbours);
 }
 
+/* The last rows of a timeline, `n_shared` of whose rows lie in a copy too; its own whole panels of
+ * them are destroyed. */
+static void check_one_shared(struct compute *c, const struct timeline *l, int32_t n_shared,
+                             int32_t n_rows)
+{
+    int64_t n_out = (int64_t)l->shape.n_heads * l->shape.d_v * n_rows;
+    size_t bytes = (size_t)(l->n * l->row_bytes);
+    float *alone = malloc((size_t)n_out * sizeof *alone);
+    float *out = malloc((size_t)n_out * sizeof *out);
+    unsigned char *own = malloc(bytes);
+    struct attend_seq seqs[2] = {seq_of(l, l->n - n_rows, n_rows, alone)};
+    struct mk_error err;
+
+    assert_int_equal(c->k->attend(c, &l->shape, seqs, 1, &err), 0);
+    memcpy(own, l->rows, bytes);
+    memset(own, 0xff, (size_t)(n_shared / 16 * 16 * l->row_bytes)); /* NaN */
+    seqs[1] = seqs[0];
+    seqs[1].rows = own;
+    seqs[1].shared = l->rows;
+    seqs[1].n_shared = n_shared;
+    seqs[1].out = out;
+    assert_int_equal(c->k->attend(c, &l->shape, seqs, 2, &err), 0);
+    assert_memory_equal(alone, out, (size_t)n_out * sizeof *out);
+    free(alone);
+    free(out);
+    free(own);
+}
+
+static void check_shared(const char *cpu)
+{
+    static const int32_t n_shared[] = {1, 15, 16, 30, 63, 64, 70, 128, 290};
+    static const enum dtype types[] = {MK_F32, MK_BF16, MK_I8};
+    struct compute c = start(cpu, 2);
+
+    for (int i = 0; i < 9; i++)
+        for (int j = 0; j < 6; j++) {
+            struct attend_shape shape = j % 2 ? gqa(6, 2, 12) : mla(4, 40, 12);
+            struct timeline l;
+
+            shape.row_dtype = types[j / 2];
+            shape.window = i % 3 == 2 ? 50 : 0;
+            timeline_init(&l, &shape, n_shared[i] + 20, 60);
+            check_one_shared(&c, &l, n_shared[i], 1);
+            check_one_shared(&c, &l, n_shared[i], 9);
+            timeline_release(&l);
+        }
+    compute_release(&c);
+}
+
+static void rows_that_sequences_share_count_as_their_own(void **state)
+{
+    (void)state;
+    on_every_cpu(check_shared);
+}
+
 static void check_future(const char *cpu)
 {
     struct attend_shape shape = gqa(2, 1, 8);
@@ -412,6 +467,7 @@ int main(void)
         cmocka_unit_test(bits_do_not_depend_on_chunks_or_threads),
         cmocka_unit_test(a_decoded_row_equals_the_prefilled_one_over_many_parts),
         cmocka_unit_test(bits_do_not_depend_on_neighbours),
+        cmocka_unit_test(rows_that_sequences_share_count_as_their_own),
         cmocka_unit_test(even_infinite_future_rows_do_not_reach_the_past),
     };
 
