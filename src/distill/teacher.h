@@ -28,6 +28,16 @@ struct teacher_answer {
     int32_t n_logprobs;
 };
 
+/* Who waits for answers. */
+struct teacher_watch {
+    bool (*stop)(void *user); /* asked now and then; may be NULL */
+    void *stop_user;
+    /* Told of answers[index] as soon as it is there, by teachers whose answers cost money; what
+     * goes wrong in it ends the asking. */
+    int (*received)(void *user, int32_t index, struct mk_error *err);
+    void *received_user;
+};
+
 struct teacher {
     void *self;
     char name[512];  /* what the file of answers says about who gave them */
@@ -35,8 +45,8 @@ struct teacher {
     /* Fills answers[n * n_samples], question by question; those whose text is there already are not
      * asked for again. After an error, MK_ECANCELLED included, all that have come are there. */
     int (*answer)(void *self, const struct teacher_question *asked, int32_t n, int32_t n_samples,
-                  struct teacher_answer *answers, struct arena *memory, bool (*stop)(void *user),
-                  void *user, struct mk_error *err);
+                  struct teacher_answer *answers, struct arena *memory,
+                  const struct teacher_watch *watch, struct mk_error *err);
     void (*close)(void *self);
 };
 

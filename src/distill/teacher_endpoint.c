@@ -45,6 +45,7 @@ struct job {
     int32_t n_answers, n_samples, next; /* next: no call was made for it and those behind */
     struct teacher_answer *answers;
     struct arena *memory;
+    const struct teacher_watch *watch;
     struct mk_error *err; /* with `failed`: the first that went wrong for good */
     int failed;
 };
@@ -184,6 +185,8 @@ static void settle(struct job *j, struct call *call, CURLcode curl)
     bool again;
 
     if (!judge(j, call, curl, &again, &why)) {
+        if (j->watch->received(j->watch->received_user, call->index, &why) && !j->failed)
+            j->failed = mk_error_set(j->err, why.code, "%s", why.text);
         end_call(j->e, call);
         return;
     }
@@ -261,15 +264,15 @@ static bool hear_replies(struct job *j)
 }
 
 static int answer(void *self, const struct teacher_question *asked, int32_t n, int32_t n_samples,
-                  struct teacher_answer *answers, struct arena *memory, bool (*stop)(void *user),
-                  void *user, struct mk_error *err)
+                  struct teacher_answer *answers, struct arena *memory,
+                  const struct teacher_watch *watch, struct mk_error *err)
 {
     struct endpoint *e = self;
     struct job j = {.e = e, .asked = asked, .n_answers = n * n_samples, .n_samples = n_samples,
-                    .answers = answers, .memory = memory, .err = err};
+                    .answers = answers, .memory = memory, .watch = watch, .err = err};
 
     while (start_calls(&j) > 0) {
-        if (stop && stop(user)) {
+        if (watch->stop && watch->stop(watch->stop_user)) {
             j.failed = mk_error_set(err, MK_ECANCELLED, "stopped");
             break;
         }
@@ -373,7 +376,7 @@ int teacher_open_endpoint(struct teacher *t, const struct teacher_endpoint_optio
         close_endpoint(e);
         return err->code;
     }
-    /* Small batches: what a kill in the middle of one would cost was paid for. */
+    /* Four times what is asked at a time: the last answers of a batch leave few requests idle. */
     *t = (struct teacher){.self = e, .answer = answer, .close = close_endpoint,
                           .n_batch = 1 + (4 * o->n_parallel - 1) / o->n_samples};
     snprintf(t->name, sizeof t->name, "%.250s at %.240s", o->model, o->url);

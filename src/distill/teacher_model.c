@@ -87,8 +87,8 @@ static int take_answer(const struct model_teacher *t, const struct schedule_grou
 }
 
 static int answer(void *self, const struct teacher_question *asked, int32_t n, int32_t n_samples,
-                  struct teacher_answer *answers, struct arena *memory, bool (*stop)(void *user),
-                  void *user, struct mk_error *err)
+                  struct teacher_answer *answers, struct arena *memory,
+                  const struct teacher_watch *watch, struct mk_error *err)
 {
     struct model_teacher *t = self;
     struct schedule_group *groups;
@@ -102,7 +102,8 @@ static int answer(void *self, const struct teacher_question *asked, int32_t n, i
     for (int32_t i = 0; i < n && !code; i++)
         code = make_group(t, &asked[i], n_samples, &groups[i], memory, err);
     if (!code)
-        code = scheduler_run(t->scheduler, groups, n, raw, memory, stop, user, err);
+        code = scheduler_run(t->scheduler, groups, n, raw, memory, watch->stop, watch->stop_user,
+                             err);
     for (int32_t i = 0; i < n_answers && !code; i++)
         code = take_answer(t, &groups[i / n_samples], &raw[i], &answers[i], memory, err);
     return code;

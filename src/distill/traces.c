@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "distill/received.h"
 #include "distill/traces_state.h"
 
 #define HOLE "{question}"
@@ -26,6 +27,7 @@ struct traces {
     struct blend *blend;
     struct teacher *teacher;
     struct traces_state state;
+    struct received received;
     struct arena memory; /* of a batch */
     struct buf lines;    /* the same */
     int fd;
@@ -53,7 +55,10 @@ static int begin_file(struct traces *t, int64_t bytes, bool found, struct mk_err
                             path, bytes, path, t->state.bytes);
     if (ftruncate(t->fd, t->state.bytes) || lseek(t->fd, 0, SEEK_END) < 0)
         return mk_error_set(err, MK_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    return found ? 0 : traces_state_write(&t->state, err);
+    if (found)
+        return 0;
+    unlink(t->received.path); /* of a file that was removed */
+    return traces_state_write(&t->state, err);
 }
 
 static int open_file(struct traces *t, struct mk_error *err)
@@ -68,7 +73,7 @@ static int open_file(struct traces *t, struct mk_error *err)
     if (flock(t->fd, LOCK_EX | LOCK_NB))
         return mk_error_set(err, MK_EINVAL, "%s: another process is writing it", path);
     if (traces_state_init(&t->state, path, t->o->settings, t->teacher->name, err) ||
-        traces_state_read(&t->state, &found, err))
+        received_init(&t->received, path, err) || traces_state_read(&t->state, &found, err))
         return err->code;
     return begin_file(t, st.st_size, found, err);
 }
@@ -289,16 +294,20 @@ static int settle(struct traces *t, const struct asked *q, const struct teacher_
     return 0;
 }
 
-/* What has come is kept, whatever went wrong; the first error is the one that is told. */
-static int keep_received(struct traces *t, int64_t first, int32_t n,
-                         const struct teacher_answer *answers, struct mk_error *err)
-{
-    struct mk_error second;
+/* The batch that is asked, for what comes of it. */
+struct batch {
+    struct traces *t;
+    int64_t first; /* number of its first question */
+    const struct teacher_answer *answers;
+};
 
-    if (traces_state_hold(&t->state, first, n, t->o->n_samples, answers, &second) ||
-        traces_state_write(&t->state, &second))
-        return mk_error_wrap(err, "%s", second.text);
-    return err->code;
+static int keep_received(void *user, int32_t index, struct mk_error *err)
+{
+    const struct batch *b = user;
+    int32_t n_samples = b->t->o->n_samples;
+
+    return received_add(&b->t->received, b->first + index / n_samples, index % n_samples,
+                        &b->answers[index], err);
 }
 
 static int one_batch(struct traces *t, struct mk_error *err)
@@ -308,23 +317,26 @@ static int one_batch(struct traces *t, struct mk_error *err)
     size_t n_answers = (size_t)n * (size_t)t->o->n_samples;
     struct teacher_question *questions;
     struct teacher_answer *answers;
+    struct batch batch = {t, first, NULL};
+    const struct teacher_watch watch = {t->o->stop, t->o->user, keep_received, &batch};
 
     forget(t);
     if (arena_take(&t->memory, &questions, (size_t)n, sizeof *questions, err) ||
         arena_take(&t->memory, &answers, n_answers, sizeof *answers, err))
         return err->code;
     memset(answers, 0, n_answers * sizeof *answers);
-    if (draw(t, n, questions, err) || traces_state_give(&t->state, first, n, t->o->n_samples,
-                                                        answers, &t->memory, err))
+    batch.answers = answers;
+    if (draw(t, n, questions, err) ||
+        received_give(&t->received, first, n, t->o->n_samples, answers, &t->memory, err) ||
+        t->teacher->answer(t->teacher->self, questions, n, t->o->n_samples, answers, &t->memory,
+                           &watch, err))
         return err->code;
-    if (t->teacher->answer(t->teacher->self, questions, n, t->o->n_samples, answers, &t->memory,
-                           t->o->stop, t->o->user, err))
-        return keep_received(t, first, n, answers, err);
     for (int32_t i = 0; i < n; i++)
         if (settle(t, &t->asked[i], answers + (size_t)i * (size_t)t->o->n_samples, err))
             return err->code;
-    json_array_clear(t->state.held);
-    return write_lines(t, err) ? err->code : traces_state_write(&t->state, err);
+    if (write_lines(t, err) || traces_state_write(&t->state, err))
+        return err->code;
+    return received_settle(&t->received, first + n, err);
 }
 
 static int run(struct traces *t, struct mk_error *err)
@@ -348,7 +360,8 @@ static int run(struct traces *t, struct mk_error *err)
 int traces_write(const struct traces_options *o, struct blend *blend, struct teacher *teacher,
                  struct traces_counts *counts, struct mk_error *err)
 {
-    struct traces t = {.o = o, .blend = blend, .teacher = teacher, .fd = -1};
+    struct traces t = {
+        .o = o, .blend = blend, .teacher = teacher, .fd = -1, .received = {.fd = -1}};
     int code;
 
     arena_init(&t.memory, SIZE_MAX / 4);
@@ -357,6 +370,7 @@ int traces_write(const struct traces_options *o, struct blend *blend, struct tea
     *counts = t.state.counts;
     forget(&t);
     traces_state_release(&t.state);
+    received_release(&t.received);
     buf_release(&t.lines);
     arena_release(&t.memory);
     if (t.fd >= 0)

@@ -10,8 +10,8 @@
  *
  * `data.format: text` and `chat` read it as it is, `pairs` one of TRACES_PAIRS. Beside it
  * FILE.state says how far it is: a run that was killed goes on where it stood and writes the same
- * bytes; a run with more questions goes on behind. Answers of an endpoint that came before a
- * failure are kept there too. One process works on a file at a time. */
+ * bytes; a run with more questions goes on behind. Answers of an endpoint are kept in FILE.received
+ * from when they come until they have their lines. One process works on a file at a time. */
 #ifndef MK_DISTILL_TRACES_H
 #define MK_DISTILL_TRACES_H
 
@@ -50,7 +50,7 @@ struct traces_options {
 
 /* The blend's parts, seed and form say what is asked (shares of traces mean nothing here); it must
  * be new. MK_EINVAL: the file is there and `resume` is not set, or it was begun otherwise. After an
- * error everything that was received is in the two files. */
+ * error everything that was received is in these files. */
 int traces_write(const struct traces_options *o, struct blend *blend, struct teacher *teacher,
                  struct traces_counts *counts, struct mk_error *err);
 

@@ -11,10 +11,10 @@
 int traces_state_init(struct traces_state *s, const char *path, const char *settings,
                       const char *teacher, struct mk_error *err)
 {
-    *s = (struct traces_state){.settings = json_loads(settings, 0, NULL), .held = json_array()};
+    *s = (struct traces_state){.settings = json_loads(settings, 0, NULL)};
     if (snprintf(s->path, sizeof s->path, "%s.state", path) >= (int)sizeof s->path)
         return mk_error_set(err, MK_ELIMIT, "%.200s...: the path is too long", path);
-    if (!json_is_object(s->settings) || !s->held ||
+    if (!json_is_object(s->settings) ||
         json_object_set_new(s->settings, "teacher", json_string(teacher)))
         return mk_error_set(err, MK_EINTERNAL, "%s: settings that are no JSON", path);
     return 0;
@@ -23,8 +23,7 @@ int traces_state_init(struct traces_state *s, const char *path, const char *sett
 void traces_state_release(struct traces_state *s)
 {
     json_decref(s->settings);
-    json_decref(s->held);
-    s->settings = s->held = NULL;
+    s->settings = NULL;
 }
 
 /* ---- The file ------------------------------------------------------------------------------- */
@@ -66,19 +65,16 @@ static bool take_all(struct traces_state *s, const json_t *root)
     struct traces_counts *c = &s->counts;
     const json_t *counts = json_object_get(root, "counts");
     const json_t *faults = json_object_get(root, "faults");
-    json_t *held = json_object_get(root, "held");
 
     if (!take_count(root, "bytes", &s->bytes) ||
         !take_count(counts, "questions", &c->n_questions) ||
         !take_count(counts, "answers", &c->n_answers) ||
         !take_count(counts, "solved", &c->n_solved) || !take_count(counts, "kept", &c->n_kept) ||
-        !take_count(counts, "tokens", &c->n_tokens) || !json_is_array(held))
+        !take_count(counts, "tokens", &c->n_tokens))
         return false;
     for (int i = 0; i < KEEP_N_FAULTS; i++)
         if (!take_count(faults, keep_fault_name(i), &c->n_of_fault[i]))
             return false;
-    json_decref(s->held);
-    s->held = json_incref(held);
     return true;
 }
 
@@ -114,11 +110,11 @@ int traces_state_write(const struct traces_state *s, struct mk_error *err)
 
     for (int i = 0; i < KEEP_N_FAULTS; i++)
         json_object_set_new(faults, keep_fault_name(i), json_integer(c->n_of_fault[i]));
-    root = json_pack("{s:O, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:O}", "settings", s->settings,
+    root = json_pack("{s:O, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "settings", s->settings,
                      "bytes", (json_int_t)s->bytes, "counts", "questions",
                      (json_int_t)c->n_questions, "answers", (json_int_t)c->n_answers, "solved",
                      (json_int_t)c->n_solved, "kept", (json_int_t)c->n_kept, "tokens",
-                     (json_int_t)c->n_tokens, "faults", faults, "held", s->held);
+                     (json_int_t)c->n_tokens, "faults", faults);
     text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(root);
     if (!text)
@@ -126,84 +122,4 @@ int traces_state_write(const struct traces_state *s, struct mk_error *err)
     code = write_file(s->path, text, strlen(text), err);
     free(text);
     return code;
-}
-
-/* ---- Answers that wait for their line ------------------------------------------------------- */
-
-static json_t *held_json(int64_t question, int32_t sample, const struct teacher_answer *a)
-{
-    json_t *o = json_pack("{s:I, s:i, s:s%, s:b, s:i}", "question", (json_int_t)question, "sample",
-                          sample, "text", a->text, a->n, "stopped", a->stopped, "tokens",
-                          a->n_tokens);
-    json_t *list = a->logprobs ? json_array() : NULL;
-
-    for (int32_t i = 0; list && i < a->n_logprobs; i++)
-        json_array_append_new(list, json_real((double)a->logprobs[i]));
-    if (list)
-        json_object_set_new(o, "logprobs", list);
-    return o;
-}
-
-int traces_state_hold(struct traces_state *s, int64_t first, int32_t n, int32_t n_samples,
-                      const struct teacher_answer *answers, struct mk_error *err)
-{
-    json_array_clear(s->held);
-    for (int32_t i = 0; i < n * n_samples; i++) {
-        json_t *o;
-
-        if (!answers[i].text)
-            continue;
-        o = held_json(first + i / n_samples, i % n_samples, &answers[i]);
-        if (!o || json_array_append_new(s->held, o))
-            return mk_error_set(err, MK_EFORMAT, "the answer to question %lld is not UTF-8",
-                                (long long)(first + i / n_samples));
-    }
-    return 0;
-}
-
-static int take_logprobs(const json_t *list, struct teacher_answer *a, struct arena *memory,
-                         struct mk_error *err)
-{
-    size_t n = json_array_size(list);
-    float *to;
-
-    if (!json_is_array(list))
-        return 0;
-    if (arena_take(memory, &to, n, sizeof *to, err))
-        return err->code;
-    for (size_t i = 0; i < n; i++)
-        to[i] = (float)json_number_value(json_array_get(list, i));
-    a->logprobs = to;
-    a->n_logprobs = (int32_t)n;
-    return 0;
-}
-
-int traces_state_give(const struct traces_state *s, int64_t first, int32_t n, int32_t n_samples,
-                      struct teacher_answer *answers, struct arena *memory, struct mk_error *err)
-{
-    size_t i;
-    json_t *o;
-
-    json_array_foreach(s->held, i, o) {
-        int64_t question = json_integer_value(json_object_get(o, "question")) - first;
-        int64_t sample = json_integer_value(json_object_get(o, "sample"));
-        const json_t *text = json_object_get(o, "text");
-        struct teacher_answer *a;
-        char *copy;
-
-        if (question < 0 || question >= n || sample < 0 || sample >= n_samples ||
-            !json_is_string(text))
-            continue;
-        a = &answers[question * n_samples + sample];
-        a->n = json_string_length(text);
-        if (arena_take(memory, &copy, a->n + 1, 1, err))
-            return err->code;
-        memcpy(copy, json_string_value(text), a->n + 1);
-        a->text = copy;
-        a->stopped = json_is_true(json_object_get(o, "stopped"));
-        a->n_tokens = (int32_t)json_integer_value(json_object_get(o, "tokens"));
-        if (take_logprobs(json_object_get(o, "logprobs"), a, memory, err))
-            return err->code;
-    }
-    return 0;
 }

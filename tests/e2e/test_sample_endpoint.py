@@ -109,6 +109,27 @@ def test_killed_and_resumed_it_writes_the_same_bytes(minke, serve, tmp_path):
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_what_had_come_before_a_kill_is_not_asked_for_again(minke, serve, tmp_path):
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "part.jsonl"
+    ok(minke(*ASK, "-e", serve().url, "-o", whole, *QUICK))
+    server = serve(lambda number: "late" if number >= 7 else None)  # in the middle of a batch of 12
+    options = (*ASK, "-e", server.url, "--parallel", 3, *QUICK, "-o", out, "--resume")
+    received = tmp_path / "part.jsonl.received"
+    p = subprocess.Popen([str(x) for x in (MINKE, *options)], env=minke.env, cwd=ROOT)
+    while not received.exists() or received.read_bytes().count(b"\n") < 7:
+        assert p.poll() is None
+        time.sleep(0.01)
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+    n_received, n_asked = received.read_bytes().count(b"\n"), len(server.requests)
+    with received.open("ab") as f:
+        f.write(b'{"question": 5, "samp')  # killed while it wrote
+    server.misbehave = lambda number: None
+    ok(minke(*options))
+    assert len(server.requests) == n_asked + 80 - n_received
+    assert out.read_bytes() == whole.read_bytes() and not received.exists()
+
+
 def test_a_key_goes_to_the_server_and_never_in_the_clear(minke, serve, tmp_path):
     server, out = serve(), ("-o", tmp_path / "a.jsonl")
     ok(minke(*ASK, "-e", server.url, *out, *QUICK, MINKE_API_KEY="secret"))
