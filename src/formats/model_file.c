@@ -38,9 +38,13 @@ static int open_folder(struct model_file *f, struct mk_error *err)
                             "%s: no config.json in this folder: a model folder has config.json and "
                             "safetensors files",
                             f->path);
-    if (arch_from_hf(&f->arch, f->path, err))
+    if (arch_from_hf(&f->arch, f->path, err) ||
+        safetensors_open(&f->gguf.tensors, f->path, err))
         return err->code;
-    return safetensors_open(&f->gguf.tensors, f->path, err);
+    /* A class of transformers that scores texts has no head for words, and none is asked of it. */
+    if (f->arch.scored && !tensors_find(&f->gguf.tensors, "lm_head.weight"))
+        f->arch.tie_word_embeddings = true;
+    return 0;
 }
 
 static int open_gguf(struct model_file *f, struct mk_error *err)

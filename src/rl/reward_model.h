@@ -1,9 +1,9 @@
 /* reward_model.h: what a trained head (train/reward.h) thinks of answers, beside the rules of
  * reward.h: DeepSeek-R1's last stage, "all scenarios" (section 2.3.4).
  *
- * A model folder with score.weight, as `minke train` makes it with reward.head, and the same
- * vocabulary as the policy's: what the policy wrote is read token by token. Its weights never
- * change. One owner. */
+ * A model folder with score.weight, as `minke train` makes it with reward.head and transformers of
+ * ...ForSequenceClassification with one label, and the same vocabulary as the policy's: what the
+ * policy wrote is read token by token. Its weights never change. One owner. */
 #ifndef MK_RL_REWARD_MODEL_H
 #define MK_RL_REWARD_MODEL_H
 

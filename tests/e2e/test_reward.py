@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+import struct
 
 import pytest
 
@@ -118,6 +119,38 @@ def test_a_policy_learns_what_the_reward_model_likes(minke, recipe, tmp_path, re
     ok(minke("rl", path, "-q", *run, "--set", "rl.steps=8"))
     ok(minke("rl", path, "-q", "--resume", *run, "--set", "threads=1", "--set", "train.pass_tokens=40"))
     assert rl_files_of(tmp_path / "cut") == rl_files_of(tmp_path / "rl")
+
+
+def strip(folder, unwanted):
+    """A folder without one of its tensors."""
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    n = struct.unpack("<Q", data[:8])[0]
+    header, body = json.loads(data[8:8 + n]), b""
+    for name in [x for x in header if x not in ("__metadata__", unwanted)]:
+        begin, end = header[name]["data_offsets"]
+        header[name]["data_offsets"] = [len(body), len(body) + end - begin]
+        body += data[8 + n + begin:8 + n + end]
+    del header[unwanted]
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def test_one_of_transformers_needs_no_head_for_words(minke, recipe, tmp_path):
+    """LlamaForSequenceClassification and its like save score.weight and no lm_head.weight."""
+    (tmp_path / "config.json").write_text(json.dumps(DENSE | {"tie_word_embeddings": False}))
+    judge = ROOT / ok(minke("train", recipe, "-q", "--set", "train.tokens=1000")).stdout.strip()
+    path, steps = tmp_path / "rl.yaml", ("--set", "rl.steps=3")
+    path.write_text(RL.format(out=tmp_path / "rl", judge=judge))
+    ok(minke("rl", path, "-q", *steps))
+    strip(judge, "lm_head.weight")
+    assert "lm_head.weight" not in weights_of(judge)
+    ok(minke("rl", path, "-q", *steps, "--set", f"out={tmp_path / 'again'}"))
+    assert rl_files_of(tmp_path / "again") == rl_files_of(tmp_path / "rl")
+    ok(minke("train", recipe, "-q", "--set", "train.tokens=500", "--set", "model.config=", "--set",
+             f"model.from={judge}", "--set", f"out={tmp_path / 'on'}"))  # and learns on
+    strip(judge, "score.weight")
+    failed(minke("rl", path, "-q", "--set", f"out={tmp_path / 'none'}"), "rl.reward_model", "score.weight")
 
 
 def test_its_memory_is_told_before_the_run_and_kept(minke, recipe, tmp_path):
