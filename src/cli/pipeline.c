@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "rl/questions.h"
 
 /* "recipes/r1.yaml" -> "recipes", and "runs/r1" where the file does not say. */
 static int place(struct pipeline_run *run, char out[RUN_PATH], struct mk_error *err)
@@ -20,6 +21,30 @@ static int place(struct pipeline_run *run, char out[RUN_PATH], struct mk_error *
                  *run->pipeline.out ? run->pipeline.out : file) >= RUN_PATH)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", run->pipeline.out);
     run->pipeline.out = out;
+    return 0;
+}
+
+/* What would end a stage as it begins, hours from now perhaps. */
+static int check_stage(const struct pipeline_run *run, const struct pipeline_stage *s,
+                       struct mk_error *err)
+{
+    struct questions q;
+
+    if (s->kind == STAGE_CORPUS || s->kind == STAGE_SAMPLE)
+        return pipeline_check_texts(run, s, err);
+    if (s->kind != STAGE_RL)
+        return 0;
+    if (questions_open(&q, &s->recipe, run->base, NULL, err))
+        return err->code;
+    questions_close(&q);
+    return 0;
+}
+
+static int check_stages(const struct pipeline_run *run, struct mk_error *err)
+{
+    for (int32_t i = 0; i < run->pipeline.n; i++)
+        if (check_stage(run, &run->pipeline.stages[i], err))
+            return mk_error_wrap(err, "stage %s", run->pipeline.stages[i].name);
     return 0;
 }
 
@@ -47,6 +72,8 @@ static int work(struct pipeline_run *run, const struct cli_list *sets, bool dry,
     if (!code && run->until && !pipeline_find(&run->pipeline, run->until))
         code = mk_error_set(err, MK_EINVAL, "--until: %s has no stage '%s'", run->path,
                             run->until);
+    if (!code)
+        code = check_stages(run, err);
     if (!code && dry)
         code = pipeline_plan(run, err);
     else if (!code && !(code = pipeline_run(run, err)))

@@ -30,6 +30,9 @@ int pipeline_run_corpus(struct pipeline_run *run, const struct pipeline_stage *s
                         const char *result, struct mk_error *err);
 int pipeline_run_sample(struct pipeline_run *run, const struct pipeline_stage *s,
                         const char *result, struct mk_error *err);
+/* Whether their tasks are there and their rules have a meaning. */
+int pipeline_check_texts(const struct pipeline_run *run, const struct pipeline_stage *s,
+                         struct mk_error *err);
 /* The list of stages: which are done, which is next; in the work: `now` is. */
 void pipeline_show(const struct pipeline_run *run, const struct pipeline_stage *now);
 /* What would be done: the list, and every recipe with all its keys, as YAML. */

@@ -105,13 +105,20 @@ static int set_rules(struct keep_rules *k, const struct recipe *r, struct mk_err
     if (!*r->answers.script)
         return 0;
     k->min_language = r->answers.min_script;
-    k->script = format_script_named(r->answers.script);
-    return k->script != N_SCRIPTS
-               ? 0
-               : mk_error_set(err, MK_EINVAL,
-                              "answers.script: there is no script '%.40s': say latin, han, "
-                              "cyrillic ...",
-                              r->answers.script);
+    return format_script_read(&k->script, r->answers.script, "answers.script", err);
+}
+
+int pipeline_check_texts(const struct pipeline_run *run, const struct pipeline_stage *s,
+                         struct mk_error *err)
+{
+    const struct recipe *r = &s->recipe;
+    struct keep_rules rules;
+    struct blend b;
+
+    if (open_blend(&b, r, run->base, r->corpus.form, err))
+        return err->code;
+    close_blend(&b);
+    return s->kind == STAGE_SAMPLE ? set_rules(&rules, r, err) : 0;
 }
 
 /* What the answers and their lines follow from, but for the teacher: the recipe without what

@@ -191,13 +191,12 @@ static int settle_server(struct job *j)
 static int settle(struct job *j)
 {
     struct keep_rules *r = &j->traces.rules;
+    struct mk_error err;
 
     if (!j->traces.path)
         return cli_usage("sample", "--out is missing");
-    r->script = j->script ? format_script_named(j->script) : SCRIPT_LATIN;
-    if (r->script == N_SCRIPTS)
-        return cli_usage("sample", "there is no script '%s': say latin, han, cyrillic ...",
-                         j->script);
+    if (format_script_read(&r->script, j->script ? j->script : "latin", "--script", &err))
+        return cli_usage("sample", "%s", err.text);
     r->min_language = j->script ? (double)j->min_language : 0;
     r->max_repetition = (double)j->max_repetition;
     r->max_characters = j->max_characters;

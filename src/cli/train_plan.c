@@ -9,7 +9,6 @@
 #include "cli/rl_run.h"
 #include "cli/train_run.h"
 #include "model/count.h"
-#include "tasks/task.h"
 #include "train/schedule.h"
 
 #define MAX_STEPS 1000000000 /* a plan of more is not counted out */
@@ -130,14 +129,10 @@ int train_plan(const struct train_run *run, struct mk_error *err)
 
 int rl_plan(const struct rl_run *run, struct mk_error *err)
 {
-    const struct recipe *r = run->recipe;
+    struct questions q;
 
-    for (int32_t i = 0; i < r->n_tasks; i++) {
-        struct task *t;
-
-        if (task_open_in(&t, run->base, r->tasks[i].name, err))
-            return err->code;
-        task_close(t);
-    }
-    return print_plan(r, run->base, run->path, print_tasks, err);
+    if (questions_open(&q, run->recipe, run->base, NULL, err))
+        return err->code;
+    questions_close(&q);
+    return print_plan(run->recipe, run->base, run->path, print_tasks, err);
 }

@@ -6,7 +6,7 @@
 
 struct format_job {
     struct format_rules rules;
-    int script; /* enum format_script */
+    enum format_script script;
     int32_t n_gram;
 };
 
@@ -38,7 +38,7 @@ int verify_format_command(int argc, char **argv)
 {
     struct format_job job = {.rules = {.answer_tags = true}, .n_gram = 4};
     bool no_answer_tags = false;
-    const char *path = NULL;
+    const char *path = NULL, *script = "latin";
     const struct cli_option options[] = {
         {"jsonl", 0, CLI_STRING, &path, "F", "lines {\"text\":s}; - is standard input", 0, 0, NULL},
         {"in-thought", 0, CLI_FLAG, &job.rules.in_thought, NULL,
@@ -47,8 +47,8 @@ int verify_format_command(int argc, char **argv)
          "the answer is all that follows </think>", 0, 0, NULL},
         {"loose", 0, CLI_FLAG, &job.rules.loose, NULL, "text outside the tags is allowed", 0, 0,
          NULL},
-        {"script", 0, CLI_CHOICE, &job.script, "S", "the script that words should be in", 0, 0,
-         "latin|han|cyrillic|greek|hangul|arabic|hebrew|devanagari|thai"},
+        {"script", 0, CLI_STRING, &script, "S", "that words should be in: han ... (latin)", 0, 0,
+         NULL},
         {"ngram", 0, CLI_I32, &job.n_gram, "N", "words of a run that may repeat (4)", 1, 64, NULL},
         {0}};
     const struct cli_syntax syntax = {
@@ -60,12 +60,15 @@ int verify_format_command(int argc, char **argv)
         0,
         0,
         options};
+    struct mk_error err;
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
 
     if (rc != CLI_RUN)
         return rc;
     if (!path)
         return cli_usage("verify format", "--jsonl is missing");
+    if (format_script_read(&job.script, script, "--script", &err))
+        return cli_usage("verify format", "%s", err.text);
     job.rules.answer_tags = !no_answer_tags;
     return verify_lines(path, judge, &job);
 }

@@ -41,6 +41,8 @@ int questions_open(struct questions *q, const struct recipe *r, const char *base
     *q = (struct questions){.recipe = r, .t = t};
     if (exchange_check_form(r->rollout.prompt, err))
         return mk_error_wrap(err, "rollout.prompt");
+    if (format_script_read(&q->language, r->rl.language, "rl.language", err))
+        return err->code;
     for (int32_t i = 0; i < r->n_tasks; i++) {
         if (task_open_in(&q->tasks[i], base, r->tasks[i].name, err)) {
             questions_close(q);

@@ -8,6 +8,7 @@
 #include "tasks/task.h"
 #include "tokenizer/tokenizer.h"
 #include "train/recipe.h"
+#include "verify/format.h"
 
 /* Of one task. */
 struct questions_place {
@@ -24,6 +25,7 @@ struct questions {
     int32_t n_tasks;
     int64_t n_asked;
     bool has_code; /* a task is judged by running programs */
+    enum format_script language; /* of rl.language */
 };
 
 struct question {
@@ -32,7 +34,8 @@ struct question {
     struct ids prompt; /* around the question, as rollout.prompt says */
 };
 
-/* base: paths of external tasks begin there. */
+/* base: paths of external tasks begin there. t may be NULL where nothing will be asked and the
+ * recipe is only to be checked. */
 int questions_open(struct questions *q, const struct recipe *r, const char *base,
                    const struct tokenizer *t, struct mk_error *err);
 void questions_close(struct questions *q);

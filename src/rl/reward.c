@@ -18,18 +18,18 @@ static double length_cost(const struct recipe *r, int32_t n_tokens)
     return over >= (double)r->rl.soft_tokens ? 1 : over / (double)r->rl.soft_tokens;
 }
 
-static double language(const struct recipe *r, const char *text, size_t n)
+static double language(const struct questions *q, const char *text, size_t n)
 {
+    double most = q->recipe->rl.language_reward;
     struct format_rules rules = {.answer_tags = true, .loose = true};
     struct format_verdict v;
 
-    if (r->rl.language_reward == 0)
+    if (most == 0)
         return 0;
     verify_format(text, n, &rules, &v);
     if (!v.think.at)
         return 0;
-    return r->rl.language_reward *
-           format_language(v.think.at, v.think.n, format_script_named(r->rl.language));
+    return most * format_language(v.think.at, v.think.n, q->language);
 }
 
 /* Whether the program that the answer stands for passes its tests. */
@@ -70,6 +70,6 @@ int reward_of(const struct questions *q, const struct question *asked, const cha
         run_program(r, &asked->item, text, n, out, err))
         return err->code;
     out->total = (out->correct ? 1 : 0) + (v.well_formed ? r->rl.format_reward : 0) +
-                 language(r, text, n) - length_cost(r, n_tokens);
+                 language(q, text, n) - length_cost(r, n_tokens);
     return 0;
 }

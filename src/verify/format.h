@@ -65,9 +65,11 @@ enum format_script {
  * commands (\frac) and what stands between two dollars are no words: mathematics belongs to every
  * language. */
 double format_language(const char *text, size_t n, enum format_script script);
-/* "latin", "han" ... and back; N_SCRIPTS for a name that is none. */
+/* "latin", "han" ... */
 const char *format_script_name(enum format_script script);
-enum format_script format_script_named(const char *name);
+/* And back. MK_EINVAL: `key` (an option, a key of a recipe) names none; the message lists them. */
+int format_script_read(enum format_script *script, const char *name, const char *key,
+                       struct mk_error *err);
 
 /* ---- Length and repetition ------------------------------------------------------------------- */
 

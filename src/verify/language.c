@@ -3,6 +3,7 @@
  * Ranges of Unicode 15's letters, wide enough for text that is not about scripts. Mathematics is
  * skipped: a LaTeX command and what stands between dollars belongs to every language. */
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "verify/format.h"
@@ -132,11 +133,19 @@ const char *format_script_name(enum format_script script)
     return (unsigned)script < N_SCRIPTS ? names[script] : "none";
 }
 
-enum format_script format_script_named(const char *name)
+int format_script_read(enum format_script *script, const char *name, const char *key,
+                       struct mk_error *err)
 {
-    int i = 0;
+    char all[120] = "";
+    size_t n = 0;
 
-    while (i < N_SCRIPTS && strcmp(names[i], name))
-        i++;
-    return (enum format_script)i;
+    for (int i = 0; i < N_SCRIPTS; i++)
+        if (!strcmp(names[i], name)) {
+            *script = (enum format_script)i;
+            return 0;
+        }
+    for (int i = 0; i < SCRIPT_OTHER; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", i ? ", " : "", names[i]);
+    return mk_error_set(err, MK_EINVAL, "%s: there is no script '%.40s': say one of %s", key, name,
+                        all);
 }

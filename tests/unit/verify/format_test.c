@@ -158,10 +158,17 @@ static void mathematics_has_no_language(void **state)
 
 static void scripts_have_names(void **state)
 {
+    enum format_script read;
+    struct mk_error err;
+
     (void)state;
-    for (int s = 0; s < N_SCRIPTS; s++)
-        assert_int_equal(format_script_named(format_script_name(s)), s);
-    assert_int_equal(format_script_named("klingon"), N_SCRIPTS);
+    for (int s = 0; s < N_SCRIPTS; s++) {
+        assert_int_equal(format_script_read(&read, format_script_name(s), "--script", &err), 0);
+        assert_int_equal(read, s);
+    }
+    assert_int_equal(format_script_read(&read, "klingon", "--script", &err), MK_EINVAL);
+    assert_string_equal(err.text, "--script: there is no script 'klingon': say one of latin, han, "
+                                  "cyrillic, greek, hangul, arabic, hebrew, devanagari, thai");
 }
 
 static void any_bytes_have_a_language(void **state)
