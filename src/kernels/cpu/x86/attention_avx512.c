@@ -95,6 +95,9 @@ MK_INLINE void score_rows(const int n, const int w, float *scores, const float *
     for (; p + w <= first + n_panels; p += w)
         score_tile(n, w, scores + p * MK_KEY_PANEL, q, q_stride,
                    panels + (int64_t)p * d * MK_KEY_PANEL, d);
+    for (; w > 2 && p + 2 <= first + n_panels; p += 2)
+        score_tile(n, 2, scores + p * MK_KEY_PANEL, q, q_stride,
+                   panels + (int64_t)p * d * MK_KEY_PANEL, d);
     for (; p < first + n_panels; p++)
         score_tile(n, 1, scores + p * MK_KEY_PANEL, q, q_stride,
                    panels + (int64_t)p * d * MK_KEY_PANEL, d);
@@ -192,6 +195,8 @@ MK_INLINE void value_rows(const int n, const int w, float *acc, int64_t acc_stri
 
     for (; c + 16 * w <= d; c += 16 * w)
         value_tile(n, w, acc + c, acc_stride, p, factor, v + c, v_stride, n_keys, 0xffff);
+    for (; w > 2 && c + 32 <= d; c += 32)
+        value_tile(n, 2, acc + c, acc_stride, p, factor, v + c, v_stride, n_keys, 0xffff);
     for (; c < d; c += 16)
         value_tile(n, 1, acc + c, acc_stride, p, factor, v + c, v_stride, n_keys,
                    first_mask(d - c));
