@@ -382,14 +382,47 @@ static int fill(struct scheduler *s, struct mk_error *err)
     return 0;
 }
 
-/* The slot whose copy of the prompt all samples under way of its group read. */
-static const struct slot *leader(const struct scheduler *s, const struct slot *slot)
+/* One token more of `slot`; `first` is of its group and has the same prompt. */
+static struct forward_seq next_row(const struct scheduler *s, const struct slot *slot,
+                                   const struct slot *first, float *logits)
 {
-    const struct slot *first = s->slots;
+    int32_t n_prompt = s->groups[slot->group].n_prompt, last = slot->n - 1;
 
-    while (!first->busy || first->group != slot->group)
-        first++;
-    return first;
+    return (struct forward_seq){.ids = &slot->ids[last],
+                                .n_ids = 1,
+                                .position = n_prompt + last,
+                                .kv = slot->cache.layers,
+                                .shared_kv = first->cache.layers,
+                                .n_shared = n_prompt,
+                                .logits = logits,
+                                .n_logits = 1};
+}
+
+/* What is under way, the samples of a group one after another: attention reads one copy of their
+ * prompt for all of them. Returns how many. */
+static int32_t list_active(struct scheduler *s)
+{
+    int64_t v = s->m->arch.n_vocab;
+    int32_t n = 0, lowest = s->group;
+
+    for (int32_t i = 0; i < s->o.n_slots; i++)
+        if (s->slots[i].busy && s->slots[i].group < lowest)
+            lowest = s->slots[i].group;
+    for (int32_t group = lowest; group <= s->group; group++) {
+        const struct slot *first = NULL;
+
+        for (int32_t i = 0; i < s->o.n_slots; i++) {
+            const struct slot *slot = &s->slots[i];
+
+            if (!slot->busy || slot->group != group)
+                continue;
+            first = first ? first : slot;
+            s->active[n] = i;
+            s->seqs[n] = next_row(s, slot, first, s->logits + n * v);
+            n++;
+        }
+    }
+    return n;
 }
 
 /* Every answer under way by one token; *n: how many there were. */
@@ -397,24 +430,7 @@ static int step(struct scheduler *s, int32_t *n, struct mk_error *err)
 {
     int64_t v = s->m->arch.n_vocab;
 
-    *n = 0;
-    for (int32_t i = 0; i < s->o.n_slots; i++) {
-        struct slot *slot = &s->slots[i];
-        int32_t last = slot->n - 1;
-
-        if (!slot->busy)
-            continue;
-        s->active[*n] = i;
-        s->seqs[*n] = (struct forward_seq){.ids = &slot->ids[last],
-                                           .n_ids = 1,
-                                           .position = s->groups[slot->group].n_prompt + last,
-                                           .kv = slot->cache.layers,
-                                           .shared_kv = leader(s, slot)->cache.layers,
-                                           .n_shared = s->groups[slot->group].n_prompt,
-                                           .logits = s->logits + *n * v,
-                                           .n_logits = 1};
-        ++*n;
-    }
+    *n = list_active(s);
     if (*n == 0)
         return 0;
     if (forward(s, s->seqs, *n, err))

@@ -35,7 +35,9 @@ struct state {
 struct tile {
     const struct attend_seq *seq;
     int64_t row_index;     /* of its first row, over all sequences */
-    int32_t row, n_rows;   /* of the sequence */
+    int32_t row, n_rows;   /* of the sequence; joint: of n_rows sequences one row each */
+    bool joint;            /* they follow one another and share rows */
+    int32_t end;           /* keys that any of its rows sees */
     int32_t head, n_heads; /* query heads; all read kv_head */
     int32_t kv_head;
     int32_t part, n_parts; /* one part of the keys, or all of them (by_part) */
@@ -92,10 +94,19 @@ static int32_t max32(int32_t a, int32_t b)
 
 /* ---- One block ------------------------------------------------------------------------------- */
 
+/* The sequence of a tile's row; *index: which of its rows. */
+static const struct attend_seq *seq_of(const struct tile *tile, int32_t row, int32_t *index)
+{
+    *index = tile->joint ? 0 : tile->row + row;
+    return tile->joint ? &tile->seq[row] : tile->seq;
+}
+
 static struct span visible(const struct attend *a, const struct tile *tile, int32_t row,
                            int32_t block)
 {
-    int32_t p = tile->seq->position + tile->row + row;
+    int32_t index;
+    const struct attend_seq *seq = seq_of(tile, row, &index);
+    int32_t p = seq->position + index;
     int32_t lo = a->shape->window > 0 ? p - a->shape->window + 1 : 0;
 
     return (struct span){max32(lo - block, 0), min32(p + 1 - block, MK_KEY_BLOCK)};
@@ -265,6 +276,82 @@ static void walk_block(const struct attend *a, const struct tile *tile, const st
         add_piece(a, tile, w, st, block, row, end, &pieces[i]);
 }
 
+/* ---- One block of sequences that share rows -------------------------------------------------- */
+
+/* Asks for what one kv head reads of the rows from .. n_keys - 1 of a block. */
+static void prefetch_head(const struct attend *a, const struct tile *tile,
+                          const unsigned char *rows, int32_t from, int32_t n_keys)
+{
+    const struct attend_shape *s = a->shape;
+    int64_t k_at = (s->k_offset + tile->kv_head * s->k_stride) * (int64_t)sizeof(float);
+    int64_t v_at = (s->v_offset + tile->kv_head * s->v_stride) * (int64_t)sizeof(float);
+
+    for (int32_t i = from; i < n_keys; i++) {
+        for (int64_t at = 0; at < s->d_k * (int64_t)sizeof(float); at += 64)
+            __builtin_prefetch(rows + i * a->row_bytes + k_at + at, 0, 2);
+        for (int64_t at = 0; at < s->d_v * (int64_t)sizeof(float); at += 64)
+            __builtin_prefetch(rows + i * a->row_bytes + v_at + at, 0, 2);
+    }
+}
+
+/* The keys of a block that sequence r of a joint tile sees. */
+static int32_t joint_keys(const struct tile *tile, int32_t r, int32_t block)
+{
+    return max32(0, min32(tile->seq[r].position + 1 - block, MK_KEY_BLOCK));
+}
+
+/* Scores of sequence r with its own keys, behind those of the shared ones, and their weights. */
+static struct piece joint_scores(const struct attend *a, const struct tile *tile,
+                                 const struct work *w, const struct state *st, int32_t block,
+                                 int32_t r, int32_t n_shared)
+{
+    const struct attend_shape *s = a->shape;
+    const unsigned char *rows = (const unsigned char *)tile->seq[r].rows + block * a->row_bytes;
+    int32_t n_keys = joint_keys(tile, r, block), m = r * tile->n_heads;
+    int32_t panel = n_shared / MK_KEY_PANEL;
+    struct piece own = {0};
+
+    if (n_keys == 0)
+        return own;
+    own = load_piece(a, tile, w, rows, (struct span){panel * MK_KEY_PANEL, n_keys},
+                     (struct span){n_shared, n_keys});
+    a->rows->scores(w->scores + (int64_t)m * MK_KEY_BLOCK, w->q + (int64_t)m * s->d_k, s->d_k,
+                    tile->n_heads, w->panels, s->d_k, panel,
+                    (n_keys + MK_KEY_PANEL - 1) / MK_KEY_PANEL - panel);
+    for (int32_t i = m; i < m + tile->n_heads; i++)
+        w->factor[i] = a->rows->softmax_step(w->scores + (int64_t)i * MK_KEY_BLOCK, s->scale, 0,
+                                             n_keys, &st->max[i], &st->sum[i]);
+    return own;
+}
+
+/* As walk_block: what is shared is packed and multiplied once for all sequences of the tile. */
+static void walk_joint(const struct attend *a, const struct tile *tile, const struct work *w,
+                       const struct state *st, int32_t block)
+{
+    const struct attend_shape *s = a->shape;
+    int32_t n_shared = max32(0, min32(tile->seq->n_shared - block, MK_KEY_BLOCK));
+    int32_t n_packed = n_shared / MK_KEY_PANEL * MK_KEY_PANEL;
+    struct piece shared = {0}, own[TILE_VECTORS];
+
+    if (n_shared > 0) {
+        shared = load_piece(a, tile, w,
+                            (const unsigned char *)tile->seq->shared + block * a->row_bytes,
+                            (struct span){0, n_packed}, (struct span){0, n_shared});
+        a->rows->scores(w->scores, w->q, s->d_k, tile->n_rows * tile->n_heads, w->panels, s->d_k, 0,
+                        n_packed / MK_KEY_PANEL);
+    }
+    for (int32_t r = 0; r < tile->n_rows; r++) {
+        if (r + 1 < tile->n_rows)
+            prefetch_head(a, tile,
+                          (const unsigned char *)tile->seq[r + 1].rows + block * a->row_bytes,
+                          n_packed, joint_keys(tile, r + 1, block));
+        own[r] = joint_scores(a, tile, w, st, block, r, n_shared);
+    }
+    add_values(a, tile, w, st, 0, tile->n_rows, shared.keys, &shared);
+    for (int32_t r = 0; r < tile->n_rows; r++)
+        add_values(a, tile, w, st, r, 1, own[r].keys, &own[r]);
+}
+
 /* ---- Parts and tiles ------------------------------------------------------------------------- */
 
 static void clear_state(const struct attend *a, const struct state *st, int32_t n)
@@ -279,13 +366,15 @@ static void clear_state(const struct attend *a, const struct state *st, int32_t 
 static void walk_part(const struct attend *a, const struct tile *tile, const struct work *w,
                       const struct state *st, int32_t part)
 {
-    int32_t end = tile->seq->position + tile->row + tile->n_rows;
-    int32_t begin = part * KEY_PART, lowest;
+    int32_t end = min32(tile->end, (part + 1) * KEY_PART), begin = part * KEY_PART, lowest;
 
     clear_state(a, st, tile->n_rows * tile->n_heads);
     lowest = visible(a, tile, 0, 0).lo / MK_KEY_BLOCK * MK_KEY_BLOCK;
-    for (int32_t b = max32(begin, lowest); b < min32(end, begin + KEY_PART); b += MK_KEY_BLOCK)
-        walk_block(a, tile, w, st, b);
+    for (int32_t b = max32(begin, lowest); b < end; b += MK_KEY_BLOCK)
+        if (tile->joint)
+            walk_joint(a, tile, w, st, b);
+        else
+            walk_block(a, tile, w, st, b);
 }
 
 /* Vector m of `total` takes in vector i of `part`, whose keys all come later. */
@@ -326,11 +415,14 @@ static void gather_queries(const struct attend *a, const struct tile *tile, cons
 {
     size_t n = (size_t)tile->n_heads * (size_t)a->shape->d_k;
 
-    for (int32_t r = 0; r < tile->n_rows; r++)
+    for (int32_t r = 0; r < tile->n_rows; r++) {
+        int32_t row;
+        const struct attend_seq *seq = seq_of(tile, r, &row);
+
         memcpy(w->q + (size_t)r * n,
-               tile->seq->q + (tile->row + r) * tile->seq->q_stride +
-                   (int64_t)tile->head * a->shape->d_k,
+               seq->q + row * seq->q_stride + (int64_t)tile->head * a->shape->d_k,
                n * sizeof *w->q);
+    }
 }
 
 /* All parts of a tile, merged as they come. */
@@ -345,11 +437,15 @@ static void run_whole(const struct attend *a, const struct tile *tile, const str
         for (int32_t m = 0; m < n; m++)
             merge_vector(a, &w->total, m, &w->part, m);
     }
-    for (int32_t m = 0; m < n; m++)
+    for (int32_t m = 0; m < n; m++) {
+        int32_t row;
+        const struct attend_seq *seq = seq_of(tile, m / tile->n_heads, &row);
+
         write_vector(a,
-                     tile->seq->out + (tile->row + m / tile->n_heads) * tile->seq->out_stride +
+                     seq->out + row * seq->out_stride +
                          (int64_t)(tile->head + m % tile->n_heads) * a->shape->d_v,
                      &w->total, m);
+    }
 }
 
 /* One part of a tile, kept for merge_task. */
@@ -432,12 +528,27 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+/* How many sequences from i on are one row each behind the same shared rows: they make one tile
+ * where there is no window and nothing to convert. At most `most`, at least 1. */
+static int32_t joint_seqs(const struct attend *a, int32_t i, int32_t most)
+{
+    const struct attend_seq *first = &a->seqs[i];
+    int32_t n = 1;
+
+    if (a->shape->window > 0 || a->shape->row_dtype != MK_F32 || first->n_shared < MK_KEY_PANEL)
+        return 1;
+    while (n < most && i + n < a->n_seqs && first->n_rows == 1 && first[n].n_rows == 1 &&
+           first[n].shared == first->shared && first[n].n_shared == first->n_shared)
+        n++;
+    return n;
+}
+
 static int64_t count_tiles(const struct attend *a)
 {
     const struct attend_shape *s = a->shape;
     int64_t chunks = s->n_kv_heads * ceil_div(s->n_heads / s->n_kv_heads, a->tile_heads), n = 0;
 
-    for (int32_t i = 0; i < a->n_seqs; i++)
+    for (int32_t i = 0; i < a->n_seqs; i += joint_seqs(a, i, a->tile_rows))
         n += ceil_div(a->seqs[i].n_rows, a->tile_rows) * chunks;
     return n;
 }
@@ -452,7 +563,7 @@ static void choose_tile(struct attend *a, int n_threads)
     int32_t longest = 1;
 
     for (int32_t i = 0; i < a->n_seqs; i++)
-        longest = max32(longest, a->seqs[i].n_rows);
+        longest = max32(longest, max32(a->seqs[i].n_rows, joint_seqs(a, i, TILE_VECTORS)));
     a->tile_heads = min32(n, group);
     a->tile_rows = min32(n / a->tile_heads, longest);
     while (a->tile_rows > 1 && count_tiles(a) < 2 * n_threads)
@@ -475,24 +586,39 @@ static void list_heads(struct attend *a, struct tile t)
     }
 }
 
-/* A sequence's last rows first: they see the most keys. Part by part, so that the heads of a part
- * follow one another while its rows are in the cache. */
+/* Part by part, so that the heads of a part follow one another while its rows are in the cache. */
+static void list_parts(struct attend *a, struct tile t)
+{
+    t.n_parts = (int32_t)ceil_div(t.end, KEY_PART);
+    for (; t.part < (a->by_part ? t.n_parts : 1); t.part++)
+        list_heads(a, t);
+}
+
+/* A sequence's last rows first: they see the most keys. */
 static void list_tiles(struct attend *a)
 {
     int64_t row_index = 0;
 
     a->n_tiles = 0;
-    for (int32_t i = 0; i < a->n_seqs; row_index += a->seqs[i].n_rows, i++) {
+    for (int32_t i = 0, n; i < a->n_seqs; row_index += n > 1 ? n : a->seqs[i].n_rows, i += n) {
         const struct attend_seq *seq = &a->seqs[i];
         int32_t row = (int32_t)ceil_div(seq->n_rows, a->tile_rows) * a->tile_rows;
 
+        n = joint_seqs(a, i, a->tile_rows);
+        if (n > 1) {
+            struct tile t = {.seq = seq, .row_index = row_index, .n_rows = n, .joint = true};
+
+            for (int32_t r = 0; r < n; r++)
+                t.end = max32(t.end, seq[r].position + 1);
+            list_parts(a, t);
+            continue;
+        }
         while ((row -= a->tile_rows) >= 0) {
             struct tile t = {.seq = seq, .row_index = row_index + row, .row = row};
 
             t.n_rows = min32(a->tile_rows, seq->n_rows - row);
-            t.n_parts = (int32_t)ceil_div(seq->position + row + t.n_rows, KEY_PART);
-            for (; t.part < (a->by_part ? t.n_parts : 1); t.part++)
-                list_heads(a, t);
+            t.end = seq->position + row + t.n_rows;
+            list_parts(a, t);
         }
     }
 }

@@ -430,6 +430,58 @@ static void check_shared(const char *cpu)
     compute_release(&c);
 }
 
+/* Rows at nine positions behind the same beginning, each with itself and all in one call. */
+static void check_joint(struct compute *c, const struct timeline *l, int32_t n_shared)
+{
+    static const int32_t ahead[] = {5, 0, 40, 1, 64, 17, 100, 299, 200};
+    int64_t n_out = (int64_t)l->shape.n_heads * l->shape.d_v;
+    size_t own_bytes = (size_t)(l->n * l->row_bytes);
+    float *alone = malloc((size_t)n_out * 9 * sizeof *alone);
+    float *out = malloc((size_t)n_out * 9 * sizeof *out);
+    unsigned char *own = malloc(own_bytes);
+    struct attend_seq seqs[9];
+    struct mk_error err;
+
+    memcpy(own, l->rows, own_bytes);
+    memset(own, 0xff, (size_t)(n_shared / 16 * 16 * l->row_bytes)); /* NaN */
+    for (int i = 0; i < 9; i++) {
+        seqs[i] = seq_of(l, n_shared + ahead[i], 1, alone + i * n_out);
+        assert_int_equal(c->k->attend(c, &l->shape, &seqs[i], 1, &err), 0);
+        seqs[i].rows = own;
+        seqs[i].shared = l->rows;
+        seqs[i].n_shared = n_shared;
+        seqs[i].out = out + i * n_out;
+    }
+    assert_int_equal(c->k->attend(c, &l->shape, seqs, 9, &err), 0);
+    assert_memory_equal(alone, out, (size_t)n_out * 9 * sizeof *out);
+    free(alone);
+    free(out);
+    free(own);
+}
+
+static void check_joint_rows(const char *cpu)
+{
+    static const int32_t n_shared[] = {16, 30, 64, 70, 250};
+
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 6; j++) {
+            struct attend_shape shapes[] = {gqa(6, 2, 12), mla(4, 40, 12), gqa(3, 3, 33)};
+            struct compute c = start(cpu, 1 + j % 2);
+            struct timeline l;
+
+            timeline_init(&l, &shapes[j / 2], n_shared[i] + 300, 70);
+            check_joint(&c, &l, n_shared[i]);
+            timeline_release(&l);
+            compute_release(&c);
+        }
+}
+
+static void rows_behind_one_beginning_are_those_of_each(void **state)
+{
+    (void)state;
+    on_every_cpu(check_joint_rows);
+}
+
 static void rows_that_sequences_share_count_as_their_own(void **state)
 {
     (void)state;
@@ -468,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_decoded_row_equals_the_prefilled_one_over_many_parts),
         cmocka_unit_test(bits_do_not_depend_on_neighbours),
         cmocka_unit_test(rows_that_sequences_share_count_as_their_own),
+        cmocka_unit_test(rows_behind_one_beginning_are_those_of_each),
         cmocka_unit_test(even_infinite_future_rows_do_not_reach_the_past),
     };
 
