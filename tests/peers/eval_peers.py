@@ -2,8 +2,8 @@
 
 Prompts, scores and errors are made once more here, by lm-evaluation-harness's formulae: few-shot
 prompts of gsm8k and mmlu, continuations as its _encode_pair cuts them, acc, acc_norm, rolling
-windows, the standard error of a mean. Greedy answers may part where transformers' two best logits
-are closer than NEAR_TIE: those places are printed.
+windows, the standard error of a mean; lm_eval_peers.py asks the harness itself. Greedy answers may
+part where transformers' two best logits are closer than NEAR_TIE: those places are printed.
 """
 import json
 import math
