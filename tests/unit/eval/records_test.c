@@ -9,30 +9,11 @@
 #include <cmocka.h>
 
 #include "eval/records.h"
+#include "support/text_file.h"
 
 #define DIR "build"
 #define NAME "records_test"
 #define PATH DIR "/" NAME ".jsonl"
-
-static void write_text(const char *text)
-{
-    FILE *f = fopen(PATH, "w");
-
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void expect(const char *want)
-{
-    char got[1000] = {0};
-    FILE *f = fopen(PATH, "r");
-
-    assert_non_null(f);
-    assert_true(fread(got, 1, sizeof got - 1, f) < sizeof got);
-    fclose(f);
-    assert_string_equal(got, want);
-}
 
 static int add_up(void *user, int64_t id, const json_t *line, struct mk_error *err)
 {
@@ -50,14 +31,14 @@ static void go_on(const char *before, int64_t sum_before, const char *after)
     struct mk_error err;
     int64_t sum = 0;
 
-    write_text(before);
+    text_file_write(PATH, before);
     if (records_open(&r, DIR, NAME, add_up, &sum, &err))
         fail_msg("%s", err.text);
     assert_int_equal(sum, sum_before);
     assert_int_equal(records_append(&r, json_pack("{s:i}", "x", 9), &err), 0);
     assert_int_equal(records_sync(&r, &err), 0);
     records_close(&r);
-    expect(after);
+    text_file_expect(PATH, after);
 }
 
 static void half_a_line_is_cut_and_whole_ones_are_kept(void **state)
@@ -74,11 +55,11 @@ static void refuse(const char *text, const char *word)
     struct records r;
     struct mk_error err;
 
-    write_text(text);
+    text_file_write(PATH, text);
     assert_int_equal(records_open(&r, DIR, NAME, NULL, NULL, &err), MK_EFORMAT);
     if (!strstr(err.text, PATH) || !strstr(err.text, word))
         fail_msg("%s", err.text);
-    expect(text);
+    text_file_expect(PATH, text);
 }
 
 static void damage_is_named_and_left_as_it_is(void **state)
@@ -95,7 +76,7 @@ static void one_writes_at_a_time(void **state)
     struct mk_error err;
 
     (void)state;
-    write_text("");
+    text_file_write(PATH, "");
     assert_int_equal(records_open(&a, DIR, NAME, NULL, NULL, &err), 0);
     assert_int_equal(records_open(&b, DIR, NAME, NULL, NULL, &err), MK_EIO);
     assert_non_null(strstr(err.text, "another evaluation"));

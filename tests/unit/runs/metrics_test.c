@@ -8,40 +8,21 @@
 #include <cmocka.h>
 
 #include "runs/metrics.h"
+#include "support/text_file.h"
 
 #define PATH "build/metrics_test.jsonl"
-
-static void write_text(const char *text)
-{
-    FILE *f = fopen(PATH, "w");
-
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void expect(const char *want)
-{
-    char got[1000] = {0};
-    FILE *f = fopen(PATH, "r");
-
-    assert_non_null(f);
-    assert_true(fread(got, 1, sizeof got - 1, f) < sizeof got);
-    fclose(f);
-    assert_string_equal(got, want);
-}
 
 static void resume(const char *before, int64_t step, const char *after)
 {
     struct metrics m;
     struct mk_error err;
 
-    write_text(before);
+    text_file_write(PATH, before);
     if (metrics_open(&m, PATH, step, &err))
         fail_msg("%s", err.text);
     assert_int_equal(metrics_append(&m, "{\"step\":9}", &err), 0);
     metrics_close(&m);
-    expect(after);
+    text_file_expect(PATH, after);
 }
 
 static void a_new_run_does_not_write_over_an_old_one(void **state)
@@ -50,10 +31,10 @@ static void a_new_run_does_not_write_over_an_old_one(void **state)
     struct mk_error err;
 
     (void)state;
-    write_text("{\"step\":1}\n");
+    text_file_write(PATH, "{\"step\":1}\n");
     assert_int_equal(metrics_open(&m, PATH, 0, &err), MK_EIO);
     assert_non_null(strstr(err.text, PATH));
-    expect("{\"step\":1}\n");
+    text_file_expect(PATH, "{\"step\":1}\n");
     unlink(PATH);
     assert_int_equal(metrics_open(&m, PATH, 0, &err), 0);
     metrics_close(&m);
@@ -83,7 +64,7 @@ static void a_file_that_is_gone_begins_anew(void **state)
     assert_int_equal(metrics_open(&m, PATH, 7, &err), 0);
     assert_int_equal(metrics_sync(&m, &err), 0);
     metrics_close(&m);
-    expect("");
+    text_file_expect(PATH, "");
 }
 
 int main(void)

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "formats/model_file.h"
 #include "support/golden_gradients.h"
+#include "support/golden_trainable.h"
 #include "train/teachers.h"
 
 #define MODELS "tests/golden/models/"
@@ -84,13 +84,10 @@ static void expect(FILE *in, const char *what, double is, const char *path)
 /* In passes of so many texts each; cached: the rows come from a file. */
 static void check_case(const char *student, const char *name, int n_texts, const char *cache)
 {
-    struct model_options mo = {.mla = MK_MLA_EXPANDED};
-    struct params params = {0};
-    struct model model = {0};
-    struct compute compute;
-    struct model_file file;
+    const struct model_options mo = {.mla = MK_MLA_EXPANDED};
+    struct golden_trainable s;
     struct pass_result r = {0};
-    struct arena memory, rows;
+    struct arena rows;
     struct teachers teachers;
     struct mk_error err;
     struct golden g;
@@ -101,39 +98,26 @@ static void check_case(const char *student, const char *name, int n_texts, const
     in = fopen(path, "r");
     assert_non_null(in);
     read_golden(in, &g);
-    snprintf(path, sizeof path, MODELS "%s", student);
-    if (model_file_open(&file, path, &err) || params_read(&params, &file, false, &err) ||
-        params_take_gradients(&params, &err) || compute_init(&compute, NULL, 2, &err) ||
-        params_pack(&params, &model, &mo, &err))
-        fail_msg("%s", err.text);
-    model_file_release(&file);
-    arena_init(&memory, (size_t)1 << 30);
+    golden_trainable_open(&s, student, &mo, 2);
     arena_init(&rows, (size_t)1 << 30);
-    g.teachers.n_vocab = params.arch.n_vocab;
+    g.teachers.n_vocab = s.params.arch.n_vocab;
     g.teachers.mla = MK_MLA_EXPANDED;
     g.teachers.pass_tokens = 20;
     g.teachers.cache = cache;
-    if (teachers_open(&teachers, &g.teachers, &compute, &err) ||
+    if (teachers_open(&teachers, &g.teachers, &s.compute, &err) ||
         teachers_grade(&teachers, g.seqs, g.n, &rows, &err))
         fail_msg("%s", err.text);
     g.options.n_vocab = teachers.n_vocab;
     struct pass_options o = {
         .scale = 1.0 / g.n_targets, .keep_bytes = 1 << 30, .distill = &g.options};
-    for (int i = 0; i < g.n; i += n_texts)
-        if (pass_run(&model, &params, &compute, &memory, g.seqs + i,
-                     i + n_texts < g.n ? n_texts : g.n - i, &o, &r, &err))
-            fail_msg("%s", err.text);
-    params_join(&params);
+    golden_trainable_run(&s, g.seqs, g.n, n_texts, &o, &r);
     expect(in, "divergence", r.divergence / g.n_targets, path);
     expect(in, "loss", r.loss / g.n_targets, path);
-    golden_gradients_read(in, &params, BOUND, path);
+    golden_gradients_read(in, &s.params, BOUND, path);
     fclose(in);
     teachers_release(&teachers);
-    arena_release(&memory);
     arena_release(&rows);
-    compute_release(&compute);
-    model_release(&model);
-    params_release(&params);
+    golden_trainable_close(&s);
 }
 
 static void values_and_gradients_are_those_of_pytorch(void **state)

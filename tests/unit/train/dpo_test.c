@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "formats/model_file.h"
 #include "formats/reference_file.h"
 #include "support/golden_gradients.h"
+#include "support/golden_trainable.h"
 #include "train/trainer.h"
 
 #define MODELS "tests/golden/models/"
@@ -87,27 +87,16 @@ static void read_pairs(FILE *in, struct pairs *p)
 /* In passes of n_pairs each. */
 static void check_model(const char *name, int n_pairs)
 {
-    struct model_options mo = {.mla = MK_MLA_EXPANDED};
-    struct params params = {0};
-    struct model model = {0};
-    struct compute compute;
-    struct model_file file;
+    const struct model_options mo = {.mla = MK_MLA_EXPANDED};
+    struct golden_trainable g;
     struct pass_result r = {0};
     struct dpo_sums sums = {0};
-    struct arena memory;
-    struct mk_error err;
     struct pairs p;
     char path[256];
     double want;
     FILE *in;
 
-    snprintf(path, sizeof path, MODELS "%s", name);
-    if (model_file_open(&file, path, &err) || params_read(&params, &file, false, &err) ||
-        params_take_gradients(&params, &err) || compute_init(&compute, NULL, 2, &err) ||
-        params_pack(&params, &model, &mo, &err))
-        fail_msg("%s", err.text);
-    model_file_release(&file);
-    arena_init(&memory, (size_t)1 << 30);
+    golden_trainable_open(&g, name, &mo, 2);
     snprintf(path, sizeof path, MODELS "%s/expected/dpo.txt", name);
     in = fopen(path, "r");
     assert_non_null(in);
@@ -115,11 +104,7 @@ static void check_model(const char *name, int n_pairs)
     struct dpo_pass dpo = {&p.options, &p.batch, &sums};
     struct pass_options o = {
         .scale = 1.0 / p.n, .keep_bytes = 1 << 30, .weigh = dpo_weigh, .weigh_user = &dpo};
-    for (int i = 0; i < p.n; i += n_pairs)
-        if (pass_run(&model, &params, &compute, &memory, p.seqs + 2 * i,
-                     2 * (i + n_pairs < p.n ? n_pairs : p.n - i), &o, &r, &err))
-            fail_msg("%s", err.text);
-    params_join(&params);
+    golden_trainable_run(&g, p.seqs, 2 * p.n, 2 * n_pairs, &o, &r);
     for (int i = 0; i < 2 * p.n; i++)
         if (fabs(dpo_log_probability(&p.seqs[i]) - p.log_p[i]) > BOUND * fabs(p.log_p[i]))
             fail_msg("%s: answer %d has log-probability %.9g, PyTorch %.9g", path, i,
@@ -127,12 +112,9 @@ static void check_model(const char *name, int n_pairs)
     assert_int_equal(fscanf(in, " loss %lf", &want), 1);
     if (fabs(sums.loss / p.n - want) > BOUND * want)
         fail_msg("%s: loss is %.9g, PyTorch has %.9g", path, sums.loss / p.n, want);
-    golden_gradients_read(in, &params, BOUND, path);
+    golden_gradients_read(in, &g.params, BOUND, path);
     fclose(in);
-    arena_release(&memory);
-    compute_release(&compute);
-    model_release(&model);
-    params_release(&params);
+    golden_trainable_close(&g);
 }
 
 static void values_and_gradients_are_those_of_pytorch(void **state)

@@ -11,43 +11,19 @@
 #include "formats/model_file.h"
 #include "support/golden.h"
 #include "support/golden_gradients.h"
-#include "train/pass.h"
+#include "support/golden_trainable.h"
 
 #define MODELS "tests/golden/models/"
 
-struct fixture {
-    struct params params;
-    struct model model;
-    struct compute compute;
-    struct arena memory;
-};
-
-static void open_model(struct fixture *f, const char *name, bool mtp, enum mk_mla mla, int threads)
+static void open_model(struct golden_trainable *f, const char *name, bool mtp, enum mk_mla mla,
+                       int threads)
 {
-    struct model_options o = {.mla = mla, .with_mtp = mtp};
-    struct model_file file;
-    struct mk_error err;
-    char path[256];
+    const struct model_options o = {.mla = mla, .with_mtp = mtp};
 
-    *f = (struct fixture){0};
-    snprintf(path, sizeof path, MODELS "%s", name);
-    if (model_file_open(&file, path, &err) || params_read(&f->params, &file, mtp, &err) ||
-        params_take_gradients(&f->params, &err) || compute_init(&f->compute, NULL, threads, &err) ||
-        params_pack(&f->params, &f->model, &o, &err))
-        fail_msg("%s", err.text);
-    model_file_release(&file);
-    arena_init(&f->memory, (size_t)1 << 30);
+    golden_trainable_open(f, name, &o, threads);
 }
 
-static void close_model(struct fixture *f)
-{
-    arena_release(&f->memory);
-    compute_release(&f->compute);
-    model_release(&f->model);
-    params_release(&f->params);
-}
-
-static void run(struct fixture *f, const struct train_seq *seqs, int32_t n_seqs,
+static void run(struct golden_trainable *f, const struct train_seq *seqs, int32_t n_seqs,
                 const struct pass_options *o, struct pass_result *r)
 {
     struct mk_error err;
@@ -68,7 +44,7 @@ static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t ke
     struct pass_options o = {.mtp_weight = 0.3, .keep_bytes = keep_bytes};
     double balance[8] = {0}, balance_sum = 0;
     struct pass_result r = {.balance_loss = balance};
-    struct fixture f;
+    struct golden_trainable f;
     char path[256];
     int32_t n, *ids;
 
@@ -97,7 +73,7 @@ static void check_case(const struct golden_case *g, enum mk_mla mla, uint64_t ke
     golden_gradients_check(&f.params, path,
                            (r.loss + (g->mtp ? 0.3 * r.mtp_loss[0] : 0)) * o.scale + balance_sum);
     free(ids);
-    close_model(&f);
+    golden_trainable_close(&f);
 }
 
 static const char *const names[] = {"llama3", "mistral",   "qwen2-tied", "qwen2-untied",
@@ -180,7 +156,8 @@ static void make_batch(struct batch *b, int32_t n_vocab)
 }
 
 /* Gradients of the batch, cut into passes of n sequences each. */
-static void accumulate(struct fixture *f, const struct batch *b, int32_t n, uint64_t keep_bytes)
+static void accumulate(struct golden_trainable *f, const struct batch *b, int32_t n,
+                       uint64_t keep_bytes)
 {
     struct pass_options o = {.scale = 1.0 / 100,
                              .mtp_weight = 0.3,
@@ -204,7 +181,7 @@ static void assert_same(const struct params *a, const struct params *b, const ch
 
 static void check_bits(const char *model, bool mtp, enum mk_mla mla)
 {
-    struct fixture f, g;
+    struct golden_trainable f, g;
     struct batch b;
 
     open_model(&f, model, mtp, mla, 1);
@@ -219,9 +196,9 @@ static void check_bits(const char *model, bool mtp, enum mk_mla mla)
                                    : "3 threads");
         accumulate(&g, &b, N_SEQS, threads == 3 ? 0 : 200000);
         assert_same(&f.params, &g.params, "blocks computed again");
-        close_model(&g);
+        golden_trainable_close(&g);
     }
-    close_model(&f);
+    golden_trainable_close(&f);
 }
 
 static void gradients_are_the_same_bits_however_a_step_is_cut(void **state)
@@ -241,7 +218,7 @@ static void memory_decides_what_is_kept_and_changes_no_bit(void **state)
     int64_t n_rows = 0;
     int32_t seen[3] = {0};
     enum block_keep keep[8];
-    struct fixture f, g;
+    struct golden_trainable f, g;
     struct batch b;
     bool all;
 
@@ -269,8 +246,8 @@ static void memory_decides_what_is_kept_and_changes_no_bit(void **state)
     }
     assert_true(seen[KEEP_INPUT] > 4 && seen[KEEP_LEAN] > 1 && seen[KEEP_WHOLE] > 4);
     assert_true(most + whole / 2 < arena_most(&f.memory));
-    close_model(&f);
-    close_model(&g);
+    golden_trainable_close(&f);
+    golden_trainable_close(&g);
 }
 
 /* ---- Promises of the interface --------------------------------------------------------------- */
@@ -284,15 +261,15 @@ static void logits_of_all_positions_are_never_held(void **state)
     struct pass_result r = {0};
     static int32_t ids[N_ROWS];
     struct train_seq seq = {.ids = ids, .targets = ids, .n_ids = N_ROWS};
-    struct fixture f = {0};
+    struct golden_trainable f = {0};
     struct mk_error err;
     struct arch a;
 
     (void)state;
     open_model(&f, "llama3", false, MK_MLA_AUTO, 2);
     a = f.params.arch;
-    close_model(&f);
-    f = (struct fixture){0};
+    golden_trainable_close(&f);
+    f = (struct golden_trainable){0};
     a.n_vocab = N_VOCAB;
     for (int i = 0; i < N_ROWS; i++)
         ids[i] = i * 97 % N_VOCAB;
@@ -308,7 +285,7 @@ static void logits_of_all_positions_are_never_held(void **state)
     assert_true(fabs(r.loss / N_ROWS - log(N_VOCAB)) < 1);
     if (arena_most(&f.memory) >= (size_t)30 << 20)
         fail_msg("%zu bytes", (size_t)arena_most(&f.memory));
-    close_model(&f);
+    golden_trainable_close(&f);
 }
 
 static void losses_of_a_forward_pass_are_those_of_training(void **state)
@@ -316,7 +293,7 @@ static void losses_of_a_forward_pass_are_those_of_training(void **state)
     struct pass_options o = {.scale = 1};
     struct pass_result trained = {0}, alone = {0};
     float loss[MAX_IDS], again[MAX_IDS];
-    struct fixture f;
+    struct golden_trainable f;
     struct batch b;
 
     (void)state;
@@ -330,12 +307,12 @@ static void losses_of_a_forward_pass_are_those_of_training(void **state)
     assert_memory_equal(loss, again, (size_t)b.seqs[11].n_ids * sizeof *loss);
     assert_true(loss[0] > 0);
     assert_true(loss[3] == 0); /* without target */
-    close_model(&f);
+    golden_trainable_close(&f);
 }
 
 static void frozen_weights_have_no_gradient_and_change_no_other(void **state)
 {
-    struct fixture f, g;
+    struct golden_trainable f, g;
     struct mk_error err;
     struct batch b;
 
@@ -357,8 +334,8 @@ static void frozen_weights_have_no_gradient_and_change_no_other(void **state)
             assert_memory_equal(g.params.items[i].grad, f.params.items[i].grad,
                                 (size_t)g.params.items[i].n * sizeof(float));
     }
-    close_model(&f);
-    close_model(&g);
+    golden_trainable_close(&f);
+    golden_trainable_close(&g);
 }
 
 /* The choices of one pass, forced in another: the same gradients; other choices: others. */
@@ -368,7 +345,7 @@ static void replay(bool mtp)
     struct pass_result r = {0};
     struct model_options mo = {.mla = MK_MLA_EXPANDED, .with_mtp = mtp};
     struct mk_error err;
-    struct fixture f, g;
+    struct golden_trainable f, g;
     struct batch b;
     int32_t chosen[4 * N_SEQS * MAX_IDS * 8];
 
@@ -387,8 +364,8 @@ static void replay(bool mtp)
     assert_int_equal(params_pack(&g.params, &g.model, &mo, &err), 0);
     run(&g, b.seqs, N_SEQS, &o, &r);
     assert_same(&f.params, &g.params, "replayed");
-    close_model(&f);
-    close_model(&g);
+    golden_trainable_close(&f);
+    golden_trainable_close(&g);
 }
 
 /* Blocks of MTP have fewer rows than the model, and choices of their own. */
@@ -407,7 +384,7 @@ static void dropped_choices_follow_from_their_own_sequence(void **state)
                              .capacity = {.factor = 0.5, .n_devices = 2}};
     int64_t whole[8] = {0}, cut[8] = {0}, all[8] = {0};
     struct pass_result r = {.dropped = whole};
-    struct fixture f, g;
+    struct golden_trainable f, g;
     struct batch b;
 
     (void)state;
@@ -428,8 +405,8 @@ static void dropped_choices_follow_from_their_own_sequence(void **state)
     r.dropped = all;
     run(&g, b.seqs + 11, 1, &o, &r);
     assert_int_equal(all[1], 0);
-    close_model(&f);
-    close_model(&g);
+    golden_trainable_close(&f);
+    golden_trainable_close(&g);
 }
 
 static void ids_outside_the_vocabulary_are_refused(void **state)
@@ -439,7 +416,7 @@ static void ids_outside_the_vocabulary_are_refused(void **state)
     struct pass_options o = {.scale = 1};
     struct pass_result r = {0};
     struct mk_error err;
-    struct fixture f;
+    struct golden_trainable f;
 
     (void)state;
     open_model(&f, "llama3", false, MK_MLA_AUTO, 1);
@@ -450,7 +427,7 @@ static void ids_outside_the_vocabulary_are_refused(void **state)
     ids[1] = -7;
     assert_int_equal(pass_run(&f.model, &f.params, &f.compute, &f.memory, &seq, 1, &o, &r, &err),
                      MK_EINVAL);
-    close_model(&f);
+    golden_trainable_close(&f);
 }
 
 int main(void)

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "formats/model_file.h"
+#include "support/golden_trainable.h"
 #include "train/batch.h"
-#include "train/pass.h"
 
 enum { N_GROUPS = 3, N_ENDS = 4, N_ALL = N_GROUPS * N_ENDS, MAX_PREFIX = 70, MAX_END = 9 };
 static const int32_t n_prefix[N_GROUPS] = {1, 5, MAX_PREFIX}; /* the last: more than a block */
@@ -20,36 +19,11 @@ static const struct { const char *model; enum mk_mla mla; } cases[] = {
     {"v3", MK_MLA_EXPANDED}, {"v3-noq", MK_MLA_ABSORBED}};
 #define N_CASES (sizeof cases / sizeof *cases)
 
-struct fixture {
-    struct params params;
-    struct model model;
-    struct compute compute;
-    struct arena memory;
-};
-
-static void open_model(struct fixture *f, size_t n, int threads)
+static void open_model(struct golden_trainable *f, size_t n, int threads)
 {
-    struct model_options o = {.mla = cases[n].mla};
-    struct model_file file;
-    struct mk_error err;
-    char path[256];
+    const struct model_options o = {.mla = cases[n].mla};
 
-    *f = (struct fixture){0};
-    snprintf(path, sizeof path, "tests/golden/models/%s", cases[n].model);
-    if (model_file_open(&file, path, &err) || params_read(&f->params, &file, false, &err) ||
-        params_take_gradients(&f->params, &err) || compute_init(&f->compute, NULL, threads, &err) ||
-        params_pack(&f->params, &f->model, &o, &err))
-        fail_msg("%s", err.text);
-    model_file_release(&file);
-    arena_init(&f->memory, (size_t)1 << 30);
-}
-
-static void close_model(struct fixture *f)
-{
-    arena_release(&f->memory);
-    compute_release(&f->compute);
-    model_release(&f->model);
-    params_release(&f->params);
+    golden_trainable_open(f, cases[n].model, &o, threads);
 }
 
 /* The same ends twice: behind their whole beginning, and behind one that they share. */
@@ -89,7 +63,8 @@ static void make_ends(struct ends *e)
     }
 }
 
-static void run(struct fixture *f, struct train_seq *seqs, int32_t n_seqs, int64_t pass_tokens)
+static void run(struct golden_trainable *f, struct train_seq *seqs, int32_t n_seqs,
+                int64_t pass_tokens)
 {
     struct batch b = {.seqs = seqs, .n_seqs = n_seqs};
     struct pass_options o = {.scale = 0.01, .trunk_only = true, .keep_bytes = 1 << 28};
@@ -125,7 +100,7 @@ static void a_shared_beginning_changes_no_loss_and_no_gradient(void **state)
     (void)state;
     assert_non_null(e);
     for (size_t c = 0; c < N_CASES; c++) {
-        struct fixture f, g;
+        struct golden_trainable f, g;
 
         make_ends(e);
         open_model(&f, c, 2);
@@ -138,8 +113,8 @@ static void a_shared_beginning_changes_no_loss_and_no_gradient(void **state)
         assert_true(e->loss[1][0][0] > 0);
         for (int64_t i = 0; i < f.params.n_items; i++)
             assert_near(&g.params.items[i], &f.params.items[i], cases[c].model);
-        close_model(&f);
-        close_model(&g);
+        golden_trainable_close(&f);
+        golden_trainable_close(&g);
     }
     free(e);
 }
@@ -152,7 +127,7 @@ static void passes_and_threads_change_no_bit(void **state)
     assert_non_null(e);
     make_ends(e);
     for (size_t c = 0; c < N_CASES; c++) {
-        struct fixture f, g;
+        struct golden_trainable f, g;
 
         open_model(&f, c, 1);
         run(&f, e->shared, N_GROUPS + N_ALL, 10000);
@@ -163,9 +138,9 @@ static void passes_and_threads_change_no_bit(void **state)
                 if (f.params.items[i].grad)
                     assert_memory_equal(f.params.items[i].grad, g.params.items[i].grad,
                                         (size_t)f.params.items[i].n * sizeof(float));
-            close_model(&g);
+            golden_trainable_close(&g);
         }
-        close_model(&f);
+        golden_trainable_close(&f);
     }
     free(e);
 }
@@ -175,7 +150,7 @@ static void a_beginning_of_another_pass_is_refused(void **state)
     struct pass_options o = {.trunk_only = true};
     struct pass_result r = {0};
     struct ends *e = calloc(1, sizeof *e);
-    struct fixture f;
+    struct golden_trainable f;
     struct mk_error err;
 
     (void)state;
@@ -190,7 +165,7 @@ static void a_beginning_of_another_pass_is_refused(void **state)
     assert_int_equal(pass_run(&f.model, &f.params, &f.compute, &f.memory, e->shared, 3, &o, &r,
                               &err),
                      MK_EINVAL);
-    close_model(&f);
+    golden_trainable_close(&f);
     free(e);
 }
 

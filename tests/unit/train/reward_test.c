@@ -13,6 +13,7 @@
 
 #include "formats/model_file.h"
 #include "support/golden_gradients.h"
+#include "support/golden_trainable.h"
 #include "train/reward.h"
 
 #define MODELS "tests/golden/models/"
@@ -77,21 +78,24 @@ static void read_pairs(FILE *in, struct pairs *p, float *head, int64_t n_head)
         .seqs = p->seqs, .origins = p->origins, .n_seqs = 2 * p->n, .pairs = true};
 }
 
-static void open_model(const char *name, struct params *params, struct compute *compute)
+/* With a head for scores, whose weights are still to come: not packed. */
+static void open_model(struct golden_trainable *g, const char *name)
 {
     struct model_file file;
     struct mk_error err;
     char path[256];
 
+    *g = (struct golden_trainable){0};
     snprintf(path, sizeof path, MODELS "%s", name);
-    if (model_file_open(&file, path, &err) || params_read(params, &file, false, &err) ||
-        reward_add_head(params, &err) || compute_init(compute, NULL, 2, &err))
+    if (model_file_open(&file, path, &err) || params_read(&g->params, &file, false, &err) ||
+        reward_add_head(&g->params, &err) || compute_init(&g->compute, NULL, 2, &err))
         fail_msg("%s", err.text);
     model_file_release(&file);
-    if (params_get(params, W_HEAD, 0, 0))
-        params_get(params, W_HEAD, 0, 0)->frozen = true;
-    if (params_take_gradients(params, &err))
+    if (params_get(&g->params, W_HEAD, 0, 0))
+        params_get(&g->params, W_HEAD, 0, 0)->frozen = true;
+    if (params_take_gradients(&g->params, &err))
         fail_msg("%s", err.text);
+    arena_init(&g->memory, (size_t)1 << 30);
 }
 
 static void check_scores(const struct pairs *p, const char *path)
@@ -105,26 +109,22 @@ static void check_scores(const struct pairs *p, const char *path)
 /* In passes of n_pairs each. */
 static void check_model(const char *name, int n_pairs)
 {
-    struct model_options mo = {.mla = MK_MLA_EXPANDED};
-    struct params params = {0};
-    struct model model = {0};
-    struct compute compute;
+    const struct model_options mo = {.mla = MK_MLA_EXPANDED};
+    struct golden_trainable g;
     struct pass_result r = {0};
     struct dpo_sums sums = {0};
-    struct arena memory;
     struct mk_error err;
     struct pairs p;
     char path[256];
     double want;
     FILE *in;
 
-    open_model(name, &params, &compute);
-    arena_init(&memory, (size_t)1 << 30);
+    open_model(&g, name);
     snprintf(path, sizeof path, MODELS "%s/expected/reward.txt", name);
     in = fopen(path, "r");
     assert_non_null(in);
-    read_pairs(in, &p, params_get(&params, W_SCORE, 0, 0)->w, params.arch.d_model);
-    if (params_pack(&params, &model, &mo, &err))
+    read_pairs(in, &p, params_get(&g.params, W_SCORE, 0, 0)->w, g.params.arch.d_model);
+    if (params_pack(&g.params, &g.model, &mo, &err))
         fail_msg("%s", err.text);
     struct reward_pass reward = {&p.options, &p.batch, &sums};
     struct pass_options o = {.scale = 1.0 / p.n,
@@ -133,21 +133,14 @@ static void check_model(const char *name, int n_pairs)
                              .trunk_only = true,
                              .weigh = reward_weigh,
                              .weigh_user = &reward};
-    for (int i = 0; i < p.n; i += n_pairs)
-        if (pass_run(&model, &params, &compute, &memory, p.seqs + 2 * i,
-                     2 * (i + n_pairs < p.n ? n_pairs : p.n - i), &o, &r, &err))
-            fail_msg("%s", err.text);
-    params_join(&params);
+    golden_trainable_run(&g, p.seqs, 2 * p.n, 2 * n_pairs, &o, &r);
     check_scores(&p, path);
     assert_int_equal(fscanf(in, " loss %lf", &want), 1);
     if (fabs(sums.loss / p.n - want) > BOUND * want)
         fail_msg("%s: loss is %.9g, PyTorch has %.9g", path, sums.loss / p.n, want);
-    golden_gradients_read(in, &params, BOUND, path);
+    golden_gradients_read(in, &g.params, BOUND, path);
     fclose(in);
-    arena_release(&memory);
-    compute_release(&compute);
-    model_release(&model);
-    params_release(&params);
+    golden_trainable_close(&g);
 }
 
 static void values_and_gradients_are_those_of_pytorch(void **state)
@@ -213,32 +206,21 @@ static void the_centre_pulls_both_scores_down(void **state)
 
 static void a_model_without_a_head_is_refused(void **state)
 {
-    struct model_options mo = {.mla = MK_MLA_EXPANDED};
+    const struct model_options mo = {.mla = MK_MLA_EXPANDED};
     struct pass_options o = {.forward_only = true, .score = true};
     struct pass_result r = {0};
-    struct params params = {0};
-    struct model model = {0};
-    struct compute compute;
-    struct model_file file;
-    struct arena memory;
+    struct golden_trainable g;
     struct mk_error err = {0};
     int32_t ids[1] = {3}, targets[1] = {-1};
     struct seq_score score = {0};
     struct train_seq seq = {.ids = ids, .targets = targets, .n_ids = 1, .score = &score};
 
     (void)state;
-    if (model_file_open(&file, MODELS "llama3", &err) || params_read(&params, &file, false, &err) ||
-        compute_init(&compute, NULL, 1, &err) || params_pack(&params, &model, &mo, &err))
-        fail_msg("%s", err.text);
-    model_file_release(&file);
-    arena_init(&memory, (size_t)1 << 30);
-    assert_int_equal(pass_run(&model, &params, &compute, &memory, &seq, 1, &o, &r, &err),
+    golden_trainable_open(&g, "llama3", &mo, 1);
+    assert_int_equal(pass_run(&g.model, &g.params, &g.compute, &g.memory, &seq, 1, &o, &r, &err),
                      MK_EINVAL);
     assert_non_null(strstr(err.text, "score.weight"));
-    arena_release(&memory);
-    compute_release(&compute);
-    model_release(&model);
-    params_release(&params);
+    golden_trainable_close(&g);
 }
 
 int main(void)
