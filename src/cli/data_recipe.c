@@ -8,6 +8,7 @@
 struct job {
     const struct data_recipe *d;
     char folder[RUN_PATH]; /* of the run */
+    int32_t n_built; /* sources */
     struct mk_error err; /* of a report that could not be written; code 0: none */
 };
 
@@ -24,6 +25,7 @@ static void built(void *user, const char *name, const struct data_build_report *
     struct job *j = user;
     char dir[RUN_PATH + 300];
 
+    j->n_built++;
     snprintf(dir, sizeof dir, "%s/data/%s", j->folder, name);
     if (j->d->json)
         data_report_json(r, dir, name, &j->err);
@@ -63,7 +65,14 @@ int data_build_recipe(const struct data_recipe *d, const char *path, struct mk_e
 
     if (train_read_recipe(&r, path, d->sets, base, j.folder, err))
         return err->code;
-    code = run_of(&j, &r, base, err);
+    if (r.data.n_sources < 1)
+        code = mk_error_set(err, MK_EINVAL, "%s: has no data.sources: nothing is tokenised for it",
+                            path);
+    else
+        code = run_of(&j, &r, base, err);
+    if (!code && !j.n_built && !d->quiet && !d->json)
+        fprintf(stderr, "nothing is left to build: all shards are in %s/data or were given\n",
+                j.folder);
     recipe_release(&r);
     return code;
 }

@@ -326,8 +326,12 @@ static int find_tokenizer(struct job *j, struct mk_error *err)
 {
     char *dir = j->p->tokenizer, own[PATH + 32], model[PATH], file[PATH + 64];
 
-    if (*j->r->tokenizer.path)
-        return join(dir, j->base, j->r->tokenizer.path, err);
+    if (*j->r->tokenizer.path) {
+        if (find(dir, j->base, "tokenizer.path", j->r->tokenizer.path, err))
+            return err->code;
+        model_file_of_run(dir);
+        return 0;
+    }
     snprintf(own, sizeof own, "%s/tokenizer", j->run);
     snprintf(file, sizeof file, "%s/tokenizer.json", own);
     if (strlen(own) >= PATH)

@@ -102,6 +102,9 @@ def test_a_recipe_builds_what_its_run_then_finds(minke, corpus, tokenizer, tmp_p
         if p.suffix == ".tokens":
             assert (tmp_path / "again" / p.relative_to(out)).read_bytes() == b
     refused(minke("data", "build", recipe, "-o", "x"), "--out", "recipe")
+    assert "nothing is left to build" in minke("data", "build", recipe).stderr
+    recipe.write_text("model: {from: x}\ntasks: [{name: parity}]\n")
+    failed(minke("data", "build", recipe), "no data.sources")
     failed(minke("data", "build", tmp_path / "none.yaml"), "none.yaml")
 
 

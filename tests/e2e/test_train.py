@@ -296,6 +296,7 @@ def test_what_the_recipe_names_must_be_there(minke, recipe, tmp_path):
     failed(minke("train", recipe, "--set", "model.config=none.json"), "model.config", "none.json is not there")
     failed(minke("train", recipe, "--set", "model.config=", "--set", "model.from=../runs/none"), "model.from",
            "none is not there", "made first")
+    failed(minke("train", recipe, "--set", "tokenizer.path=none"), "tokenizer.path", "none is not there")
     failed(minke("train", tmp_path), "is a folder")
 
 
