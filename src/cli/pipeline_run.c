@@ -204,11 +204,15 @@ static int look_at_recipe(struct pipeline_run *run, struct pipeline_stage *s, st
 static int one_stage(struct pipeline_run *run, struct pipeline_stage *s, struct mk_error *err)
 {
     char result[RUN_PATH];
+    int code;
 
     if (pipeline_resolve(&run->pipeline, s, result_of, run, err))
         return err->code;
     pipeline_show(run, s);
-    if (pipeline_run_stage(run, s, result, err))
+    code = pipeline_run_stage(run, s, result, err);
+    if (code == MK_ECANCELLED && (s->kind == STAGE_CORPUS || s->kind == STAGE_SAMPLE))
+        mk_error_wrap(err, "stopped, " COMMAND " with --resume goes on"); /* runs say it */
+    if (code)
         return mk_error_wrap(err, "stage %s", s->name);
     if (pipeline_folder_finish(&run->folder, s->name, result, err))
         return err->code;

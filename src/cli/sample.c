@@ -147,6 +147,8 @@ static int ask(struct job *j, const char *name, struct mk_error *err)
         teacher.close(teacher.self);
     }
     progress_clear(&j->progress);
+    if (code == MK_ECANCELLED)
+        mk_error_wrap(err, "stopped, minke sample with --resume goes on");
     if (!code)
         report(j, &counts);
     mk_model_free(model);

@@ -7,6 +7,7 @@
 
 #include "base/part_file.h"
 #include "cli/cli.h"
+#include "cli/interrupt.h"
 
 #define MAX_LINE ((size_t)256 << 20)
 
@@ -20,6 +21,8 @@ static int write_documents(struct blend *b, uint64_t n, struct part_file *f, str
         buf_clear(&line);
         rc = blend_next(b, &line, err);
         rc = rc ? rc : part_file_write(f, line.data, line.n, err);
+        if (!rc && interrupt_asked())
+            rc = mk_error_set(err, MK_ECANCELLED, "stopped: nothing of the corpus stays");
     }
     buf_release(&line);
     return rc;
@@ -104,5 +107,6 @@ int tasks_corpus_command(int argc, char **argv)
     if (!path)
         return cli_usage("tasks corpus", "--out is missing");
     b.form = form;
+    interrupt_catch();
     return make_corpus(&b, argv + 1, n_args, n, path, &err) ? cli_fail(&err) : 0;
 }

@@ -296,6 +296,18 @@ def test_ctrl_c_saves_and_says_how_to_go_on(minke, whole, tmp_path):
     assert not (tmp_path / "run/cold-start/result.json").exists()
 
 
+def test_ctrl_c_stops_a_stage_of_texts_too(minke, whole, tmp_path):
+    p = subprocess.Popen([MINKE, "pipeline", whole[0], "--set", f"out={tmp_path / 'run'}", "--set",
+                          "texts.corpus.documents=1B"], env=minke.env, cwd=ROOT, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    while p.poll() is None and not any((tmp_path / "run/texts").glob("*.part")):
+        time.sleep(0.002)
+    p.send_signal(signal.SIGINT)
+    _, said = p.communicate()
+    assert p.returncode == 130 and "stage texts: stopped, minke pipeline with --resume goes on" in said
+    assert not any((tmp_path / "run/texts").glob("*.part"))
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_on_a_terminal_the_stage_at_work_stands_out(minke, whole, tmp_path, plain):
     master, slave = pty.openpty()
