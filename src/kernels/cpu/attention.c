@@ -278,22 +278,6 @@ static void walk_block(const struct attend *a, const struct tile *tile, const st
 
 /* ---- One block of sequences that share rows -------------------------------------------------- */
 
-/* Asks for what one kv head reads of the rows from .. n_keys - 1 of a block. */
-static void prefetch_head(const struct attend *a, const struct tile *tile,
-                          const unsigned char *rows, int32_t from, int32_t n_keys)
-{
-    const struct attend_shape *s = a->shape;
-    int64_t k_at = (s->k_offset + tile->kv_head * s->k_stride) * (int64_t)sizeof(float);
-    int64_t v_at = (s->v_offset + tile->kv_head * s->v_stride) * (int64_t)sizeof(float);
-
-    for (int32_t i = from; i < n_keys; i++) {
-        for (int64_t at = 0; at < s->d_k * (int64_t)sizeof(float); at += 64)
-            __builtin_prefetch(rows + i * a->row_bytes + k_at + at, 0, 2);
-        for (int64_t at = 0; at < s->d_v * (int64_t)sizeof(float); at += 64)
-            __builtin_prefetch(rows + i * a->row_bytes + v_at + at, 0, 2);
-    }
-}
-
 /* The keys of a block that sequence r of a joint tile sees. */
 static int32_t joint_keys(const struct tile *tile, int32_t r, int32_t block)
 {
@@ -340,13 +324,8 @@ static void walk_joint(const struct attend *a, const struct tile *tile, const st
         a->rows->scores(w->scores, w->q, s->d_k, tile->n_rows * tile->n_heads, w->panels, s->d_k, 0,
                         n_packed / MK_KEY_PANEL);
     }
-    for (int32_t r = 0; r < tile->n_rows; r++) {
-        if (r + 1 < tile->n_rows)
-            prefetch_head(a, tile,
-                          (const unsigned char *)tile->seq[r + 1].rows + block * a->row_bytes,
-                          n_packed, joint_keys(tile, r + 1, block));
+    for (int32_t r = 0; r < tile->n_rows; r++)
         own[r] = joint_scores(a, tile, w, st, block, r, n_shared);
-    }
     add_values(a, tile, w, st, 0, tile->n_rows, shared.keys, &shared);
     for (int32_t r = 0; r < tile->n_rows; r++)
         add_values(a, tile, w, st, r, 1, own[r].keys, &own[r]);
