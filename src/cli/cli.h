@@ -61,6 +61,17 @@ struct cli_syntax {
  * return at once: 0 after --help, 2 after saying what is wrong with the command line. */
 int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, int *n_args);
 
+/* Rows of what runs a recipe: train_run.h, rl_run.h. */
+/* clang-format off */
+#define CLI_RUN_OPTIONS(run, sets, dry, example) \
+    {"set", 's', CLI_LIST, sets, "KEY=VALUE", "over the recipe, e.g. " example, 0, 0, 0}, \
+    {"resume", 'r', CLI_FLAG, &(run)->resume, 0, "go on after the last checkpoint", 0, 0, 0}, \
+    {"cpu", 0, CLI_STRING, &(run)->cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0, 0}, \
+    {"dry-run", 'n', CLI_FLAG, dry, 0, "print the whole recipe and its sizes, then stop", 0, 0, \
+     0}, \
+    {"quiet", 'q', CLI_FLAG, &(run)->quiet, 0, "no progress", 0, 0, 0}
+/* clang-format on */
+
 /* ---- Errors --------------------------------------------------------------------------------- */
 
 /* Prints "minke: text" on stderr; returns the status to end with: 1, or 130, as shells say it,

@@ -38,16 +38,7 @@ int cmd_rl(int argc, char **argv)
     struct rl_run run = {0};
     struct cli_list sets = {0};
     bool dry = false;
-    const struct cli_option options[] = {
-        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over the recipe, e.g. rl.steps=50", 0, 0,
-         NULL},
-        {"resume", 'r', CLI_FLAG, &run.resume, NULL, "go on after the last checkpoint", 0, 0, NULL},
-        {"cpu", 0, CLI_STRING, &run.cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0,
-         NULL},
-        {"dry-run", 'n', CLI_FLAG, &dry, NULL, "print the whole recipe and its sizes, then stop", 0,
-         0, NULL},
-        {"quiet", 'q', CLI_FLAG, &run.quiet, NULL, "no progress", 0, 0, NULL},
-        {0}};
+    const struct cli_option options[] = {CLI_RUN_OPTIONS(&run, &sets, &dry, "rl.steps=50"), {0}};
     const struct cli_syntax syntax = {
         .command = "rl",
         .arguments = "RECIPE.yaml",

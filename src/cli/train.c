@@ -78,15 +78,7 @@ int cmd_train(int argc, char **argv)
     struct cli_list sets = {0};
     bool dry = false;
     const struct cli_option options[] = {
-        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "over the recipe, e.g. optimizer.lr=1e-3", 0, 0,
-         NULL},
-        {"resume", 'r', CLI_FLAG, &run.resume, NULL, "go on after the last checkpoint", 0, 0, NULL},
-        {"cpu", 0, CLI_STRING, &run.cpu, "NAME", "lower the machine: ref, avx2, avx512", 0, 0,
-         NULL},
-        {"dry-run", 'n', CLI_FLAG, &dry, NULL, "print the whole recipe and its sizes, then stop", 0,
-         0, NULL},
-        {"quiet", 'q', CLI_FLAG, &run.quiet, NULL, "no progress", 0, 0, NULL},
-        {0}};
+        CLI_RUN_OPTIONS(&run, &sets, &dry, "optimizer.lr=1e-3"), {0}};
     const struct cli_syntax syntax = {
         .command = "train",
         .arguments = "RECIPE.yaml",
