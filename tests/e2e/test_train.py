@@ -589,7 +589,8 @@ def test_memory_is_told_before_the_run_and_kept(minke, recipe, tmp_path, options
     assert most <= told <= 1.5 * most + 16e6, said
     parts = re.search(r"weights ([\d.]+), gradients ([\d.]+), moments ([\d.]+),\s+passes ([\d.]+), "
                       r"data and the rest ([\d.]+)\n", said).groups()
-    assert sum(map(float, parts)) * 1e6 == pytest.approx(told, rel=0.02)
+    # five parts and their sum, each rounded to a megabyte or less
+    assert sum(map(float, parts)) * 1e6 == pytest.approx(told, rel=0.02, abs=3e6)
 
 
 def test_the_memory_of_who_started_it_is_not_told(minke, recipe):
