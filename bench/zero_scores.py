@@ -10,6 +10,7 @@ import argparse
 import csv
 import json
 import pathlib
+import shutil
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -19,8 +20,9 @@ SUITES = ["parity:4", "digit-sum:3", "number-parity:2", "letters:3", "countdown:
 
 def scores(name, folder, limit):
     out = ROOT / "build/zero/scores" / name
+    shutil.rmtree(out, ignore_errors=True)  # of weights that were there before
     command = [ROOT / "build/minke", "eval", folder, "--suite", ",".join(SUITES), "--limit", str(limit),
-               "-t", "0.6", "--top-p", "0.95", "--max-tokens", "200", "-q", "-o", out]
+               "-t", "0.6", "--top-p", "0.95", "--max-tokens", "220", "-q", "-o", out]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads((out / "results.json").read_text())["results"]
 

@@ -297,7 +297,9 @@ static int converse(struct conversation *c, struct mk_error *err)
     printf("/help lists the commands, Ctrl-D leaves.\n");
     if (knows_puzzles(c))
         printf("It knows small puzzles: \"" PUZZLE "\",\n\"Is 4817 odd parity?\", "
-               "\"Use 3, 5, 8 to make 24\", \"Solve 3x+4=19\".\n");
+               "\"Use 3, 5, 8 to make 24\", \"Solve 3x+4=19\",\n"
+               "and mazes, pasted or with a backslash at the ends of lines:\n"
+               "Maze\\\nS.#.\\\n#...\\\n#.#.\\\n..#G\n");
     chat_interrupt_watch();
     while (!(rc = chat_input_read(&in, &result, err)) && result != CHAT_INPUT_END) {
         if (result == CHAT_INPUT_INTERRUPTED)

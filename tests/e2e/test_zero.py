@@ -38,6 +38,7 @@ def test_the_model_inside_needs_no_network_and_is_kept_once(minke):
     ("Solve 3x+4=19", "5"),
     ("parity 01110000011001000101", "0"),
     ("Sort 4 1 3 2", "1 2 3 4"),
+    ("Maze\nS.#.\n#...\n#.#.\n..#G", "RDRRDD"),
 ])
 def test_the_reasoner_thinks_and_answers(minke, question, right):
     a = answer(minke, question)
