@@ -60,7 +60,8 @@ static int unknown(const char *name, struct mk_error *err)
         n++;
     near = nearest_word(name, names, n);
     if (near >= 0)
-        return mk_error_set(err, MK_ENOTFOUND, "there is no task '%s', did you mean %s", name,
+        return mk_error_set(err, MK_ENOTFOUND,
+                            "there is no task '%s', did you mean %s? minke tasks lists all", name,
                             names[near]);
     return mk_error_set(err, MK_ENOTFOUND, "there is no task '%s', minke tasks lists them", name);
 }
