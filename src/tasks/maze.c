@@ -88,17 +88,22 @@ static bool read_maze(const char *question, struct maze *m)
     return n_starts == 1 && n_goals == 1;
 }
 
+static char look(const struct maze *m, int row, int column)
+{
+    if (row == m->start_row && column == m->start_column)
+        return 'S';
+    if (row == m->goal_row && column == m->goal_column)
+        return 'G';
+    return m->wall[row][column] ? '#' : '.';
+}
+
 static void write_maze(const struct maze *m, struct pen *p)
 {
     pen_print(p, PREFIX);
     for (int r = 0; r < m->rows; r++) {
         pen_char(p, '\n');
-        for (int c = 0; c < m->columns; c++) {
-            bool start = r == m->start_row && c == m->start_column;
-            bool goal = r == m->goal_row && c == m->goal_column;
-
-            pen_char(p, start ? 'S' : goal ? 'G' : m->wall[r][c] ? '#' : '.');
-        }
+        for (int c = 0; c < m->columns; c++)
+            pen_char(p, look(m, r, c));
     }
 }
 
@@ -172,15 +177,6 @@ static bool accepts(const struct task_kind *k, const char *question, const char 
     return r == m.goal_row && c == m.goal_column;
 }
 
-static char look(const struct maze *m, int row, int column)
-{
-    if (row == m->start_row && column == m->start_column)
-        return 'S';
-    if (row == m->goal_row && column == m->goal_column)
-        return 'G';
-    return m->wall[row][column] ? '#' : '.';
-}
-
 static void name_place(const struct maze *m, int at, struct pen *p)
 {
     pen_print(p, "%c%d", 'a' + at % m->columns, 1 + at / m->columns);
@@ -195,16 +191,23 @@ static void write_map(const struct maze *m, struct pen *p)
     }
 }
 
+static struct net from_goal(const struct net *g)
+{
+    struct net back = *g;
+
+    back.start = g->goal;
+    back.goal = g->start;
+    return back;
+}
+
 /* " b2:a2b1 a2:": breadth first from the goal, what is new from each place on, until the start is
  * seen. From the start, the place that each was seen from is the next of a shortest way. */
 static void write_spreading(const struct maze *m, const struct net *g, struct pen *p)
 {
     bool seen[NET_MAX_PLACES] = {false};
-    struct net back = *g;
+    struct net back = from_goal(g);
     struct path path, order;
 
-    back.start = g->goal;
-    back.goal = g->start;
     net_shortest(&back, &path, &order);
     seen[back.start] = true;
     for (int i = 0; i < order.n && !seen[back.goal]; i++) {
@@ -230,11 +233,9 @@ static void write_way(const struct maze *m, const struct path *path, struct pen 
 /* The one that write_spreading tells: of all shortest ways, that of a search from the goal. */
 static void shortest_way(const struct net *g, struct path *path)
 {
-    struct net back = *g;
+    struct net back = from_goal(g);
     struct path reversed;
 
-    back.start = g->goal;
-    back.goal = g->start;
     net_shortest(&back, &reversed, NULL);
     path->n = reversed.n;
     for (int i = 0; i < path->n; i++)

@@ -280,31 +280,32 @@ def test_mistakes_are_named_before_anything_runs(minke, tmp_path):
     assert not (ROOT / "run").exists() and not (tmp_path / "run").exists()
 
 
+def interrupted(minke, recipe, out, options, folder, name):
+    """What the pipeline says when Ctrl-C comes as soon as `name` is in a folder of its run."""
+    p = subprocess.Popen([MINKE, "pipeline", recipe, "--set", f"out={out}", *options], env=minke.env, cwd=ROOT,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while p.poll() is None and not any((out / folder).glob(name)):
+        time.sleep(0.002)
+    p.send_signal(signal.SIGINT)
+    _, said = p.communicate()
+    assert p.returncode == 130
+    return said
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(minke, whole, tmp_path):
     recipe, run, _ = whole
     for stage in ("texts", "base", "talks"):
         shutil.copytree(run / stage, tmp_path / "run" / stage)
-    p = subprocess.Popen([MINKE, "pipeline", recipe, "--resume", "--set", f"out={tmp_path / 'run'}", "--set",
-                          "cold-start.train.tokens=1B"], env=minke.env, cwd=ROOT, stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True)
-    while p.poll() is None and not any((tmp_path / "run/cold-start/checkpoints").glob("step-*")):
-        time.sleep(0.002)
-    p.send_signal(signal.SIGINT)
-    _, said = p.communicate()
-    assert p.returncode == 130 and "stage cold-start: stopped after step" in said
+    said = interrupted(minke, recipe, tmp_path / "run", ["--resume", "--set", "cold-start.train.tokens=1B"],
+                       "cold-start/checkpoints", "step-*")
+    assert "stage cold-start: stopped after step" in said
     assert "minke pipeline with --resume goes on" in said
     assert not (tmp_path / "run/cold-start/result.json").exists()
 
 
 def test_ctrl_c_stops_a_stage_of_texts_too(minke, whole, tmp_path):
-    p = subprocess.Popen([MINKE, "pipeline", whole[0], "--set", f"out={tmp_path / 'run'}", "--set",
-                          "texts.corpus.documents=1B"], env=minke.env, cwd=ROOT, stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True)
-    while p.poll() is None and not any((tmp_path / "run/texts").glob("*.part")):
-        time.sleep(0.002)
-    p.send_signal(signal.SIGINT)
-    _, said = p.communicate()
-    assert p.returncode == 130 and "stage texts: stopped, minke pipeline with --resume goes on" in said
+    said = interrupted(minke, whole[0], tmp_path / "run", ["--set", "texts.corpus.documents=1B"], "texts", "*.part")
+    assert "stage texts: stopped, minke pipeline with --resume goes on" in said
     assert not any((tmp_path / "run/texts").glob("*.part"))
 
 
