@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/shuffle.h"
 #include "formats/text_source.h"
 #include "tasks/scan.h"
@@ -33,12 +34,12 @@ static const char *text_of(const json_t *line, const char *name)
 /* Text, or a number as text; NULL: there is none. */
 static char *copy_scalar(const json_t *value)
 {
-    char number[32];
+    char number[DECIMAL_BYTES];
 
     if (json_is_integer(value))
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(number, sizeof number, "%.17g", json_real_value(value));
+    else if (json_is_real(value)) /* as the file has it: answers are compared digit by digit */
+        decimal_shortest(json_real_value(value), number);
     else
         return json_is_string(value) && json_string_length(value)
                    ? strdup(json_string_value(value)) : NULL;

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/decimal.h"
 #include "base/exec.h"
 #include "base/folder.h"
 #include "base/map_file.h"
@@ -49,6 +50,24 @@ static void buf_refuses_to_pass_its_maximum_and_keeps_its_contents(void **state)
     assert_int_equal(buf_printf(&b, &err, "%d", 90), 0);
     assert_string_equal(b.data, "1234567890");
     buf_release(&b);
+}
+
+static void decimals_are_short_and_read_back(void **state)
+{
+    static const struct { double x; const char *text; } cases[] = {
+        {0.1, "0.1"},       {-2.5, "-2.5"},
+        {0, "0"},           {100000, "100000"},
+        {1e-7, "1e-07"},    {1e16, "10000000000000000"},
+        {1e300, "1e+300"},  {0.1 + 0.2, "0.30000000000000004"},
+        {999999.5, "999999.5"}};
+    char text[DECIMAL_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        decimal_shortest(cases[i].x, text);
+        assert_string_equal(text, cases[i].text);
+        assert_true(strtod(text, NULL) == cases[i].x);
+    }
 }
 
 /* Known answers of Philox 4x32-10 from the Random123 distribution (kat_vectors): zeros, and all
@@ -160,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_reuses_its_chunks_after_reset),
         cmocka_unit_test(buf_refuses_to_pass_its_maximum_and_keeps_its_contents),
+        cmocka_unit_test(decimals_are_short_and_read_back),
         cmocka_unit_test(rng_matches_the_published_vectors),
         cmocka_unit_test(exec_runs_every_task_once_on_any_number_of_threads),
         cmocka_unit_test(folders_go_with_all_in_them_but_not_what_they_point_to),

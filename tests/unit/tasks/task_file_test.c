@@ -120,6 +120,28 @@ static void choices_stand_below_their_question(void **state)
     task_close(t);
 }
 
+/* 0.1 is no double: what JSON makes of it must not become the reference. */
+static void numbers_are_what_the_file_says(void **state)
+{
+    static const char *const numbers[] = {"0.1", "3.14", "-2.5", "1.0", "100000.0", "1e-7", "7"};
+    enum { N = sizeof numbers / sizeof *numbers };
+    char lines[1024], *at = lines;
+    struct mk_error err;
+    struct task *t;
+
+    for (int i = 0; i < N; i++)
+        at += snprintf(at, 96, "{\"question\":\"Q%d\",\"answer\":%s}\n", i, numbers[i]);
+    assert_int_equal(open_lines(state, "jsonl", lines, false, &t, &err), 0);
+    for (int i = 0; i < N; i++) {
+        struct task_item item = draw(t, TASK_ALL, 0, i);
+
+        if (!is_right(t, &item, numbers[i]))
+            fail_msg("the reference %s became %s", numbers[i], item.answer);
+        task_item_release(&item);
+    }
+    task_close(t);
+}
+
 static void assert_program(const struct task_item *item, const char *response, const char *wanted)
 {
     struct mk_error err;
@@ -313,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gsm8k_has_its_reference_behind_the_marks, setup, teardown),
         cmocka_unit_test_setup_teardown(choices_stand_below_their_question, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_are_what_the_file_says, setup, teardown),
         cmocka_unit_test_setup_teardown(programs_continue_the_prompt_or_stand_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(bad_lines_are_named_or_counted, setup, teardown),
