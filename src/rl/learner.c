@@ -204,9 +204,12 @@ int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void 
     return 0;
 }
 
-static int test_task(struct learner *l, struct scheduler *s, int32_t task, int32_t n,
+/* A file may have fewer test questions than are to be asked: none counts twice. */
+static int test_task(struct learner *l, struct scheduler *s, int32_t task, int32_t most,
                      struct learner_test *out, struct mk_error *err)
 {
+    int64_t all = task_count(l->questions.tasks[task], TASK_TEST);
+    int32_t n = all >= 0 && all < most ? (int32_t)all : most;
     struct question *asked;
     struct rollout *rollouts;
     int code = 0;
@@ -242,7 +245,7 @@ int learner_evaluate(struct learner *l, int32_t n, struct learner_test *out, str
     if (scheduler_create(&s, &l->trainer->model, l->c, &o, err))
         return err->code;
     for (int32_t i = 0; i < l->questions.n_tasks && !code; i++)
-        if (task_count(l->questions.tasks[i], TASK_TEST) != 0)
+        if (task_count(l->questions.tasks[i], TASK_TEST) != 0) /* -1: without end */
             code = test_task(l, s, i, n, out, err);
     scheduler_free(s);
     if (!code && out->n_answers) {

@@ -83,7 +83,7 @@ void learner_release(struct learner *l);
 int learner_step(struct learner *l, struct learner_report *r, bool (*stop)(void *user), void *user,
                  struct mk_error *err);
 
-/* Greedy answers to the first n test questions of each task that has any. */
+/* Greedy answers to the first n test questions of each task that has any, each once. */
 struct learner_test {
     int64_t n_answers, n_correct;
     double length; /* mean tokens */

@@ -32,12 +32,11 @@ struct fixture {
     struct learner_report report;
 };
 
-static void read_recipe(struct fixture *f, const char *set)
+static void read_recipe(struct fixture *f, const char *text, const char *set)
 {
     struct mk_error err;
 
-    if (recipe_parse(&f->recipe, recipe_text, sizeof recipe_text - 1, "recipe", &set, set != NULL,
-                     &err))
+    if (recipe_parse(&f->recipe, text, strlen(text), "recipe", &set, set != NULL, &err))
         fail_msg("%s", err.text);
 }
 
@@ -49,7 +48,7 @@ static void end_more_often(struct arch *a)
 }
 
 /* set: over the recipe, or NULL. */
-static void open_fixture(struct fixture *f, const char *name, const char *set)
+static void open_fixture_of(struct fixture *f, const char *name, const char *text, const char *set)
 {
     struct trainer_options o = {.optim = optim_defaults(),
                                 .schedule = {.kind = SCHEDULE_CONSTANT, .lr = 1e-3, .tokens = 3},
@@ -61,7 +60,7 @@ static void open_fixture(struct fixture *f, const char *name, const char *set)
     char path[128];
 
     memset(f, 0, sizeof *f);
-    read_recipe(f, set);
+    read_recipe(f, text, set);
     f->tokenizer = tiny_create(&(struct tiny){.pre = ""});
     snprintf(path, sizeof path, "tests/golden/models/%s", name);
     if (model_file_open(&file, path, &err) || params_read(&f->params, &file, false, &err) ||
@@ -73,6 +72,11 @@ static void open_fixture(struct fixture *f, const char *name, const char *set)
         trainer_init(&f->trainer, &f->params, &f->compute, &o, &err) ||
         learner_init(&f->learner, &f->recipe, "", &f->trainer, f->tokenizer, &err))
         fail_msg("%s", err.text);
+}
+
+static void open_fixture(struct fixture *f, const char *name, const char *set)
+{
+    open_fixture_of(f, name, recipe_text, set);
 }
 
 static void close_fixture(struct fixture *f)
@@ -198,6 +202,36 @@ static void weights_that_are_no_numbers_end_the_run(void **state)
     close_fixture(&f);
 }
 
+/* Of a file with fewer test questions than eval.sequences each is asked once: the share that is
+ * right would be that of the questions which happen to come twice. */
+static void test_questions_of_a_short_file_count_once(void **state)
+{
+    char path[] = "/tmp/minke-learner-XXXXXX", text[512];
+    struct learner_test test;
+    struct fixture f;
+    struct mk_error err;
+    FILE *file = fdopen(mkstemp(path), "w");
+    int64_t n;
+
+    (void)state;
+    assert_non_null(file);
+    for (int i = 0; i < 40; i++)
+        fprintf(file, "{\"question\": \"Q%d\", \"answer\": %d}\n", i, i);
+    fclose(file);
+    snprintf(text, sizeof text,
+             "seed: 5\nmodel: {from: unused}\ntasks: [{name: 'jsonl:%s'}]\n"
+             "rollout: {tokens: 4, slots: 4, prompt: '{question}'}\n", path);
+    open_fixture_of(&f, "qwen3", text, NULL);
+    n = task_count(f.learner.questions.tasks[0], TASK_TEST);
+    assert_in_range(n, 1, 12);
+    if (learner_evaluate(&f.learner, 32, &test, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(test.n_answers, n);
+    assert_int_equal(test.tasks[0].n_answers, n);
+    close_fixture(&f);
+    remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_bit_that_may_differ_is_measured),
         cmocka_unit_test(a_reward_that_is_no_number_changes_no_weight),
         cmocka_unit_test(weights_that_are_no_numbers_end_the_run),
+        cmocka_unit_test(test_questions_of_a_short_file_count_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
