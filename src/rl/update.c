@@ -215,6 +215,19 @@ static int drawn(struct update *u, int32_t i, const bool **counts, struct mk_err
     return 0;
 }
 
+/* What the losses of answers first .. first + n - 1 are divided by. */
+static struct objective_scope scope_of(const struct update *u, int32_t first, int32_t n)
+{
+    struct objective_scope s = {.n_answers = n};
+
+    for (int32_t i = first; i < first + n; i++) {
+        const struct schedule_answer *a = &u->rollouts[i]->answer;
+
+        s.n_tokens += a->n - (a->forced >= 0);
+    }
+    return s;
+}
+
 /* Weights of the tokens of answer i under the policy whose log-probabilities are `logp`. */
 static int weigh(struct update *u, int32_t i, const struct objective_scope *s, const float *logp,
                  struct learner_report *r, struct mk_error *err)
@@ -308,7 +321,7 @@ static int one_update(struct update *u, int32_t first, int32_t n, bool first_upd
     if (batch_of(u, first, n, &b, err) ||
         (!first_update && trainer_losses(u->l->trainer, &u->l->trainer->model, &b, err)))
         return err->code;
-    s = (struct objective_scope){n, b.n_targets};
+    s = scope_of(u, first, n);
     for (int32_t i = first; i < first + n; i++) {
         int32_t n_tokens = u->rollouts[i]->answer.n;
 

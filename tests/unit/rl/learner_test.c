@@ -165,6 +165,25 @@ static void a_bit_that_may_differ_is_measured(void **state)
     close_fixture(&f);
 }
 
+/* What a budget of thought puts there was not drawn: it is not learned, nor does it divide. */
+static void forced_tokens_do_not_dilute_the_loss(void **state)
+{
+    struct fixture f;
+    struct mk_error err;
+
+    (void)state;
+    open_fixture(&f, "qwen3", "rl.loss=dapo");
+    collect(&f);
+    for (int i = 0; i < 6; i++) {
+        f.learner.rollouts[i].advantage = 1;
+        f.learner.rollouts[i].answer.forced = 0;
+    }
+    if (update(&f, &err))
+        fail_msg("%s", err.text);
+    assert_true(fabs(f.report.loss + 1) < 1e-9); /* each of N tokens -1 / N */
+    close_fixture(&f);
+}
+
 static void a_reward_that_is_no_number_changes_no_weight(void **state)
 {
     struct fixture f;
@@ -238,6 +257,7 @@ int main(void)
         cmocka_unit_test(whole_runs_agree_to_the_bit),
         cmocka_unit_test(one_bit_that_differs_ends_the_run),
         cmocka_unit_test(a_bit_that_may_differ_is_measured),
+        cmocka_unit_test(forced_tokens_do_not_dilute_the_loss),
         cmocka_unit_test(a_reward_that_is_no_number_changes_no_weight),
         cmocka_unit_test(weights_that_are_no_numbers_end_the_run),
         cmocka_unit_test(test_questions_of_a_short_file_count_once),
