@@ -39,24 +39,30 @@ struct objective objective_defaults(enum objective_kind kind)
     return o;
 }
 
-void objective_advantages(const double *reward, int32_t n, bool divide_by_std, double *advantage)
-{
-    double mean = 0, variance = 0;
-
-    for (int32_t i = 0; i < n; i++)
-        mean += reward[i] / n;
-    for (int32_t i = 0; i < n; i++)
-        variance += (reward[i] - mean) * (reward[i] - mean) / n;
-    for (int32_t i = 0; i < n; i++)
-        advantage[i] = (reward[i] - mean) / (divide_by_std ? sqrt(variance) + STD_EPS : 1);
-}
-
 bool objective_is_live(const double *reward, int32_t n)
 {
     for (int32_t i = 1; i < n; i++)
         if (reward[i] != reward[0])
             return true;
     return false;
+}
+
+void objective_advantages(const double *reward, int32_t n, bool divide_by_std, double *advantage)
+{
+    double mean = 0, variance = 0;
+
+    /* Not left to rounding: the mean of equal rewards need not be one of them. */
+    if (!objective_is_live(reward, n)) {
+        for (int32_t i = 0; i < n; i++)
+            advantage[i] = 0;
+        return;
+    }
+    for (int32_t i = 0; i < n; i++)
+        mean += reward[i] / n;
+    for (int32_t i = 0; i < n; i++)
+        variance += (reward[i] - mean) * (reward[i] - mean) / n;
+    for (int32_t i = 0; i < n; i++)
+        advantage[i] = (reward[i] - mean) / (divide_by_std ? sqrt(variance) + STD_EPS : 1);
 }
 
 static bool counts(const struct objective_answer *a, int32_t t)
@@ -166,7 +172,8 @@ static double kl_term(const struct objective *o, const struct objective_answer *
     *gradient = 1 - exp(d);
     if (o->kl == OBJECTIVE_KL_K3)
         return k3;
-    r = exp(difference(a->logp[t], a->old[t]));
+    /* The token came from the sampler, whose probability makes the estimate unbiased. */
+    r = exp(difference(a->logp[t], a->sampled ? a->sampled[t] : a->old[t]));
     *gradient = r * (k3 + *gradient);
     return r * k3;
 }

@@ -34,8 +34,8 @@ enum objective_norm {
     OBJECTIVE_NORM_TOKEN,    /* 1 / tokens of all answers */
     OBJECTIVE_NORM_CONSTANT  /* 1 / (answers * constant) */
 };
-/* k3: pi_ref / pi - log(pi_ref / pi) - 1 (DeepSeekMath, eq. 4); unbiased: that times pi / pi_old
- * (V3.2). */
+/* k3: pi_ref / pi - log(pi_ref / pi) - 1 (DeepSeekMath, eq. 4); unbiased: that times pi / mu, mu
+ * the sampler's probability (V3.2). */
 enum objective_kl { OBJECTIVE_KL_K3, OBJECTIVE_KL_UNBIASED };
 
 struct objective {
@@ -56,7 +56,7 @@ struct objective {
 struct objective objective_defaults(enum objective_kind kind);
 
 /* reward [n] -> advantage [n]: reward - mean, divided by the population's standard deviation + 1e-6
- * when asked for. */
+ * when asked for; exactly 0 when all are equal. */
 void objective_advantages(const double *reward, int32_t n, bool divide_by_std, double *advantage);
 /* Whether a group teaches anything: its rewards are not all equal. */
 bool objective_is_live(const double *reward, int32_t n);
@@ -81,7 +81,8 @@ struct objective_scope {
 /* What came of one answer. */
 struct objective_sums {
     double loss, kl;   /* their share of L; kl without beta: sum of n_it KL_it */
-    int64_t n_clipped; /* tokens whose gradient the clipping removed (gspo: of whole answers) */
+    int64_t n_clipped; /* tokens whose gradient the clipping removed (gspo: of whole answers) or
+                          bounded (cispo) */
     bool masked;
 };
 

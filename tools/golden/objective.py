@@ -47,7 +47,7 @@ def answer_loss(case, answer, logp):
     if case["beta"]:
         k3 = (ref - logp).exp() - (ref - logp) - 1
         if case["kl"] == "unbiased":
-            k3 = (logp - old).exp() * k3
+            k3 = (logp - mu).exp() * k3
         loss = loss + case["beta"] * k3
     if case["norm"] == "sequence":
         return loss.sum() / len(logp) / case["n_answers"]

@@ -140,13 +140,18 @@ static void two_answers_have_advantages_of_one(void **state)
 
 static void equal_rewards_teach_nothing(void **state)
 {
-    double equal[] = {1, 1, 1}, one[] = {0, 0, 1}, a[3];
+    double equal[] = {1, 1, 1}, one[] = {0, 0, 1}, many[16], none[16], a[3];
 
     (void)state;
     assert_false(objective_is_live(equal, 3));
     assert_true(objective_is_live(one, 3));
     objective_advantages(equal, 3, true, a);
     assert_true(a[0] == 0 && a[1] == 0 && a[2] == 0);
+    for (int i = 0; i < 16; i++)
+        many[i] = 0.05; /* the mean of which is not 0.05 */
+    objective_advantages(many, 16, true, none);
+    for (int i = 0; i < 16; i++)
+        assert_true(none[i] == 0);
 }
 
 /* On policy the ratio is exactly 1: no clipping, and the gradient is -A n_it. */
