@@ -1,10 +1,14 @@
 /* rl_bench.c: rollouts at 1 to 64 answers at a time, and the matrix products of a step alone.
  *
- * Usage: rl_bench [CONFIG [ROUNDS]]: tokens a second of answers with so many slots, in turns, one
- *   thread, by its processor time: what others do on the machine meanwhile does not count.
- * rl_bench CONFIG ROUNDS STEPS ROWS GROUPS PROMPT UPDATE PASS: milliseconds of a step's products
- *   alone, forward for STEPS steps of ROWS answers and GROUPS prompts of PROMPT rows; and forward
- *   and backward for UPDATE rows in passes of PASS (bench/rl_speed.py counts them in a run).
+ * Usage: rl_bench OPTIONS [CONFIG [ROUNDS]]: tokens a second of answers with so many slots, in
+ *   turns.
+ * rl_bench OPTIONS CONFIG ROUNDS STEPS ROWS GROUPS PROMPT UPDATE PASS: milliseconds of a step's
+ *   products alone, forward for STEPS steps of ROWS answers and GROUPS prompts of PROMPT rows;
+ *   and forward and backward for UPDATE rows in passes of PASS (bench/rl_speed.py counts them in
+ *   a run).
+ * Options: --bf16: products of bf16 (the rollouts only). --wall THREADS: by the clock on the wall,
+ *   for a quiet machine. Without it one thread by its processor time: what others do on the
+ *   machine meanwhile does not count.
  *
  * Weights are random: no product is faster for a better number. Medians of ROUNDS (9). */
 #include <stdio.h>
@@ -15,6 +19,8 @@
 #include "base/map_file.h"
 #include "generate/sampling_options.h"
 #include "generate/scheduler.h"
+#include "kernels/low_precision.h"
+#include "train/narrow.h"
 #include "train/params.h"
 
 enum { N_ANSWERS = 64, GROUP = 16, N_PROMPT = 24, N_TOKENS = 26, MAX_ROUNDS = 99, MAX_JOBS = 4096 };
@@ -24,7 +30,9 @@ struct bench {
     struct model model;
     struct compute c;
     struct arena memory;
-    int rounds;
+    enum dtype compute;
+    int rounds, n_threads;
+    clockid_t clock;
 };
 
 static void fail(const struct mk_error *err)
@@ -33,11 +41,11 @@ static void fail(const struct mk_error *err)
     exit(1);
 }
 
-static double cpu_ms(void)
+static double now_ms(const struct bench *b)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(b->clock, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
@@ -62,16 +70,20 @@ static void open_bench(struct bench *b, const char *config)
     struct mk_error err;
     struct arch a;
 
-    memset(b, 0, sizeof *b);
     arena_init(&b->memory, (size_t)1 << 30);
     if (map_file_open(&m, config, &err) ||
         arch_from_hf_text(&a, config, (const char *)m.data, m.bytes, &err))
         fail(&err);
     map_file_close(&m);
     a.n_mtp = 0;
-    if (params_init(&b->params, &a, &err) || compute_init(&b->c, NULL, 1, &err))
+    if (params_init(&b->params, &a, &err) || compute_init(&b->c, NULL, b->n_threads, &err))
         fail(&err);
     params_randomise(&b->params, 1, 0.02);
+    if (narrow_init(&b->params, b->compute, b->c.ex, &err))
+        fail(&err);
+    if (b->compute == MK_BF16)
+        compute_round_inputs(&b->c);
+    narrow_round(&b->params, b->c.ex);
     if (params_pack(&b->params, &b->model, &o, &err))
         fail(&err);
 }
@@ -110,7 +122,7 @@ static double answer_all(struct bench *b, struct scheduler *s)
     struct schedule_group groups[N_ANSWERS / GROUP];
     struct schedule_answer answers[N_ANSWERS];
     struct mk_error err;
-    double begun = cpu_ms();
+    double begun = now_ms(b);
 
     for (int i = 0; i < N_PROMPT; i++)
         prompt[i] = 7 + i * 5 % 200;
@@ -119,7 +131,7 @@ static double answer_all(struct bench *b, struct scheduler *s)
     arena_reset(&b->memory);
     if (scheduler_run(s, groups, N_ANSWERS / GROUP, answers, &b->memory, NULL, NULL, &err))
         fail(&err);
-    return cpu_ms() - begun;
+    return now_ms(b) - begun;
 }
 
 static void bench_rollouts(struct bench *b)
@@ -244,20 +256,20 @@ static void bench_products(struct bench *b, char **argv)
     pass = pass < update ? pass : update;
     find_products(b, p, most > pass ? most : pass);
     for (int r = -1; r < b->rounds; r++) {
-        double begun = cpu_ms(), between;
+        double begun = now_ms(b), between;
 
         for (int64_t i = 0; i < groups; i++)
             forward(b, p, prompt);
         for (int64_t i = 0; i < steps; i++)
             forward(b, p, rows);
-        between = cpu_ms();
+        between = now_ms(b);
         for (int64_t done = 0; done < update; done += pass) {
             forward(b, p, update - done < pass ? update - done : pass);
             backward(b, p, update - done < pass ? update - done : pass);
         }
         if (r >= 0) {
             rollout_ms[r] = between - begun;
-            update_ms[r] = cpu_ms() - between;
+            update_ms[r] = now_ms(b) - between;
         }
     }
     printf("rollout_ms,update_ms\n%.3f,%.3f\n", median(rollout_ms, b->rounds),
@@ -265,13 +277,34 @@ static void bench_products(struct bench *b, char **argv)
     free(p);
 }
 
+/* Takes the options off; returns how many words they were, or -1. */
+static int read_options(struct bench *b, int argc, char **argv)
+{
+    int i = 1;
+
+    *b = (struct bench){.compute = MK_F32, .n_threads = 1, .clock = CLOCK_PROCESS_CPUTIME_ID};
+    for (; i < argc && !strncmp(argv[i], "--", 2); i++)
+        if (!strcmp(argv[i], "--bf16")) {
+            b->compute = MK_BF16;
+        } else if (!strcmp(argv[i], "--wall") && i + 1 < argc && atoi(argv[i + 1]) > 0) {
+            b->n_threads = atoi(argv[++i]);
+            b->clock = CLOCK_MONOTONIC;
+        } else {
+            return -1;
+        }
+    return i - 1;
+}
+
 int main(int argc, char **argv)
 {
     struct bench b;
+    int taken = read_options(&b, argc, argv);
 
-    if (argc != 1 && argc != 2 && argc != 3 && argc != 9) {
-        fprintf(stderr,
-                "usage: rl_bench [CONFIG [ROUNDS [STEPS ROWS GROUPS PROMPT UPDATE PASS]]]\n");
+    argc -= taken;
+    argv += taken;
+    if (taken < 0 || (argc != 1 && argc != 2 && argc != 3 && argc != 9)) {
+        fprintf(stderr, "usage: rl_bench [--bf16] [--wall THREADS]\n"
+                        "    [CONFIG [ROUNDS [STEPS ROWS GROUPS PROMPT UPDATE PASS]]]\n");
         return 2;
     }
     open_bench(&b, argc > 1 ? argv[1] : "bench/models/demo.json");

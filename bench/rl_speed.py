@@ -5,9 +5,10 @@
   matrix products alone would allow: a model whose weights lie in the cache gains less.
 - a step, with 32 answers at a time and passes of 512 tokens, which is fastest here: rollout and
   update beside the matrix products of the two alone, of the same shapes.
-- TRL's GRPOTrainer on the same model, prompts and number of answers, a few steps in turns. It is
-  taken from --python (a Python with trl: python3 -m venv V; V/bin/pip install trl); without it the
-  rest is measured.
+- TRL's GRPOTrainer on the same model, prompts and number of answers, a few steps in turns, both
+  sides with products of f32 and of bf16 (TRL's autocast); who waits is stopped, so that it takes no
+  core by spinning. TRL is taken from --python (a Python with trl: python3 -m venv V;
+  V/bin/pip install trl); without it the rest is measured.
 
 --clock cpu (the default) counts processor seconds with one thread: what others do on the machine
 meanwhile does not count. On a quiet machine --clock wall --threads 2."""
@@ -17,6 +18,7 @@ import datetime
 import json
 import pathlib
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,7 @@ MINKE, BENCH = ROOT / "build/minke", ROOT / "build/bench/rl_bench"
 TAGS = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<think>", "</think>",
         "<answer>", "</answer>"]
 PASS = 512  # rows computed together
+COMPUTES = ("f32", "bf16")
 RECIPE = """\
 out: {out}
 model: {{{model}}}
@@ -37,7 +40,7 @@ schedule: {{kind: constant}}
 balance: {{gamma: 0, sequence: 0}}
 rl: {{steps: {steps}, questions: {o.questions}, samples: {o.samples}, loss: dapo, std: no, filter: false, soft_tokens: {o.tokens}}}
 rollout: {{tokens: {o.tokens}, slots: 32}}
-train: {{pass_tokens: {passes}}}
+train: {{pass_tokens: {passes}, compute: {compute}}}
 eval: {{every: 0, sequences: 1}}
 save: {{every: 0}}
 sample: {{every: 1}}
@@ -63,30 +66,37 @@ def spread(x, digits=3):
     return [f"{v:.{digits}g}" for v in (statistics.median(x), min(x), max(x))]
 
 
-def table(*words):
-    out = subprocess.run([str(w) for w in (BENCH, *words)], check=True, capture_output=True, text=True, cwd=ROOT)
+def table(o, compute, *words):
+    options = ["--bf16"] * (compute == "bf16") + ["--wall", o.threads] * (o.clock == "wall")
+    out = subprocess.run([str(w) for w in (BENCH, *options, *words)], check=True, capture_output=True, text=True, cwd=ROOT)
     return list(csv.DictReader(out.stdout.splitlines()))
 
 
-def products(config, rounds, *counts):
-    row = table(config, rounds, *counts)[0]
+def products(o, config, rounds, *counts):
+    row = table(o, "f32", config, rounds, *counts)[0]
     return float(row["rollout_ms"]), float(row["update_ms"])
 
 
-def rollouts(config, rounds, name):
+def rollouts(o, name, compute):
     """Rows of the table, and what the products alone gain from 64 rows."""
-    rows = table(config, rounds)
-    alone = products(config, rounds, 64, 1, 0, 1, 1, 1)[0] / products(config, rounds, 1, 64, 0, 1, 1, 1)[0]
+    config = ROOT / f"bench/models/{name}.json"
+    rounds = o.rounds if name == "demo" else min(o.rounds, 3)
+    rows = table(o, compute, config, rounds)
     for r in rows:
-        yield [f"{name}: tokens/s, {r['slots']} at a time", r["tokens_per_s"], r["low"], r["high"], ""]
-    yield [f"{name}: 64 against 1", rows[-1]["times_one"], "", "", f"products alone {alone:.1f}; wanted 8"]
+        yield [f"{name} {compute}: tokens/s, {r['slots']} at a time", r["tokens_per_s"], r["low"], r["high"], ""]
+    alone = ""
+    if compute == "f32":
+        one, many = (products(o, config, rounds, 64 // n, n, 0, 1, 1, 1)[0] for n in (1, 64))
+        alone = f"products alone {one / many:.1f}; "
+    yield [f"{name} {compute}: 64 against 1", rows[-1]["times_one"], "", "", alone + "wanted 8"]
 
 
 class Run:
     """A run of minke rl that goes on by a few steps at a time."""
 
-    def __init__(self, o, work):
-        self.o, self.work, self.n = o, work, 0
+    def __init__(self, o, work, compute):
+        self.o, self.work, self.compute, self.n = o, work, compute, 0
+        work.mkdir()
         text = work / "text.txt"
         text.write_text("parity 0110100110\n")
         subprocess.run([MINKE, "tokenizer", "train", text, "--out", work / "tokenizer", "--vocab", "264"]
@@ -95,7 +105,7 @@ class Run:
     def steps(self, n):
         self.n += n
         recipe = self.work / "recipe.yaml"
-        recipe.write_text(RECIPE.format(out=self.work / "run", steps=self.n, o=self.o, passes=PASS,
+        recipe.write_text(RECIPE.format(out=self.work / "run", steps=self.n, o=self.o, passes=PASS, compute=self.compute,
                                         model=f"config: {ROOT / 'bench/models/demo.json'}"))
         subprocess.run([MINKE, "rl", recipe, "-q", "--resume"], check=True, stdout=subprocess.DEVNULL)
         timing, metrics = ([json.loads(x) for x in (self.work / f"run/{f}.jsonl").read_text().splitlines()][-n:]
@@ -114,15 +124,18 @@ class Trl:
         self.p = subprocess.Popen(
             [str(o.python), str(ROOT / "bench/rl_trl.py"), str(run.model()),
              str(run.work / "run/samples/step-000001.jsonl"), "--questions", str(o.questions), "--samples",
-             str(o.samples), "--tokens", str(o.tokens), "--threads", str(o.threads), "--clock", o.clock],
+             str(o.samples), "--tokens", str(o.tokens), "--threads", str(o.threads), "--clock", o.clock]
+            + ["--bf16"] * (run.compute == "bf16"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.p.stdout:
             if line.startswith("ready "):
                 self.version = line.strip()[6:]
+                self.p.send_signal(signal.SIGSTOP)
                 return
         sys.exit(f"TRL ended with status {self.p.wait()}: {' '.join(self.p.args)}")
 
     def steps(self, n):
+        self.p.send_signal(signal.SIGCONT)
         for _ in range(n):
             self.p.stdin.write("\n")
             self.p.stdin.flush()
@@ -130,62 +143,75 @@ class Trl:
             while line and not re.fullmatch(r"[\d.]+", line[0]):
                 line = self.p.stdout.readline().split()
             yield float(line[0]) * 1000, int(line[1])
+        self.p.send_signal(signal.SIGSTOP)
 
     def close(self):
+        self.p.send_signal(signal.SIGCONT)
         self.p.stdin.close()
         self.p.wait()
 
 
-def step_rows(o, steps):
-    """A step beside its products: the sampler's passes have as many rows as answers are under way.
-    Returns the rows and what the products take of a token, in ms."""
+def step_rows(o, compute, steps):
+    """A step beside its products: the sampler's passes have as many rows as answers are under way."""
     s = {k: statistics.median(x[k] for x in steps) for k in steps[0]}
     rows = max(1, round(s["tokens"] / s["decodes"]))
     update = round(s["tokens"] + s["prompt"] - o.questions)
-    forward, learned = products(ROOT / "bench/models/demo.json", o.rounds, round(s["decodes"]), rows, o.questions,
-                                round(s["prompt"] / o.questions), update, PASS)
     whole = [x["rollout"] + x["update"] for x in steps]
-    return [["step: ms", *spread(whole), f"{s['tokens']:.0f} tokens written, {update} rows learned"],
-            ["step: rollout ms", *spread([x["rollout"] for x in steps]), f"products alone {forward:.0f}"],
-            ["step: update ms", *spread([x["update"] for x in steps]), f"products alone {learned:.0f}"],
-            ["step against its products", *spread([w / (forward + learned) for w in whole]), "wanted at most 3"],
-            ], (forward + learned) / s["tokens"]
+    table = [[f"step {compute}: ms", *spread(whole), f"{s['tokens']:.0f} tokens written, {update} rows learned"],
+             [f"step {compute}: rollout ms", *spread([x["rollout"] for x in steps]), ""],
+             [f"step {compute}: update ms", *spread([x["update"] for x in steps]), ""]]
+    if compute == "f32":
+        forward, learned = products(o, ROOT / "bench/models/demo.json", o.rounds, round(s["decodes"]), rows, o.questions,
+                                    round(s["prompt"] / o.questions), update, PASS)
+        table[1][-1], table[2][-1] = f"products alone {forward:.0f}", f"products alone {learned:.0f}"
+        table += [["step f32 against its products", *spread([w / (forward + learned) for w in whole]), "wanted at most 3"]]
+    return table
 
 
-def trl_rows(ours, theirs, products_ms):
-    ours = [(x["rollout"] + x["update"]) / x["tokens"] for x in ours]
-    theirs = [ms / tokens for ms, tokens in theirs]
-    yield ["minke: ms a token of a step", *spread(ours), ""]
-    yield ["TRL: ms a token of a step", *spread(theirs), ""]
-    yield ["TRL against minke", f"{statistics.median(theirs) / statistics.median(ours):.2f}",
-           f"{min(theirs) / max(ours):.2f}", f"{max(theirs) / min(ours):.2f}",
-           f"products alone {statistics.median(theirs) / products_ms:.1f}; wanted at least 5"]
+def trl_rows(ours, theirs):
+    """ours, theirs: of f32 and bf16, ms a token of steps."""
+    for name, side in (("minke", ours), ("TRL", theirs)):
+        for compute, ms in side.items():
+            yield [f"{name} {compute}: ms a token of a step", *spread(ms), ""]
+    best = [min(side.values(), key=statistics.median) for side in (ours, theirs)]
+    for what, (mine, other) in {"f32": (ours["f32"], theirs["f32"]), "best of f32 and bf16": best}.items():
+        yield [f"TRL against minke, {what}", f"{statistics.median(other) / statistics.median(mine):.2f}",
+               f"{min(other) / max(mine):.2f}", f"{max(other) / min(mine):.2f}", "wanted at least 5"]
+
+
+def steps_in_turns(o, work):
+    """Of minke and of TRL, each by number type: steps as Run and Trl tell them; and TRL's version."""
+    runs = {c: Run(o, work / c, c) for c in COMPUTES}
+    for run in runs.values():
+        run.steps(1)  # what is touched for the first time
+    trls = {c: Trl(o, run) for c, run in runs.items()} if o.python else {}
+    for trl in trls.values():
+        list(trl.steps(1))
+    ours, theirs = {c: [] for c in runs}, {c: [] for c in trls}
+    for _ in range(o.rounds):
+        for c, run in runs.items():
+            ours[c] += run.steps(o.steps)
+            theirs.get(c, []).extend(trls[c].steps(o.steps) if trls else [])
+    for trl in trls.values():
+        trl.close()
+    return ours, theirs, "".join(f"; {trl.version}" for trl in list(trls.values())[:1])
 
 
 def main():
     o = arguments()
-    rows, ours, theirs = [], [], []
-    for name in ("demo", "dense"):
-        rows += rollouts(ROOT / f"bench/models/{name}.json", o.rounds if name == "demo" else min(o.rounds, 3), name)
+    rows = [r for compute in COMPUTES for name in ("demo", "dense") for r in rollouts(o, name, compute)]
     with tempfile.TemporaryDirectory() as work:
-        run = Run(o, pathlib.Path(work))
-        run.steps(1)  # what is touched for the first time
-        trl = Trl(o, run) if o.python else None
-        if trl:
-            list(trl.steps(1))
-        for _ in range(o.rounds):
-            ours += run.steps(o.steps)
-            theirs += list(trl.steps(o.steps)) if trl else []
-        if trl:
-            trl.close()
-    step, products_ms = step_rows(o, ours)
-    rows += step
-    rows += trl_rows(ours, theirs, products_ms) if trl else []
+        ours, theirs, version = steps_in_turns(o, pathlib.Path(work))
+    for compute, steps in ours.items():
+        rows += step_rows(o, compute, steps)
+    if theirs:
+        rows += trl_rows({c: [(x["rollout"] + x["update"]) / x["tokens"] for x in steps] for c, steps in ours.items()},
+                         {c: [ms / tokens for ms, tokens in steps] for c, steps in theirs.items()})
     out = ROOT / f"bench/results/{o.machine}-rl-speed.csv"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     with open(out, "w", newline="") as f:
         f.write(f"# {o.machine}, {o.threads} thread(s), {o.clock} time, {datetime.date.today()}, minke {commit.strip()}; "
-                f"steps of {o.questions} x {o.samples} answers of at most {o.tokens} tokens, bench/models/demo.json{'; ' + trl.version if trl else ''}\n")
+                f"steps of {o.questions} x {o.samples} answers of at most {o.tokens} tokens, bench/models/demo.json{version}\n")
         w = csv.writer(f, lineterminator="\n")
         w.writerow(["what", "median", "low", "high", "beside"])
         w.writerows(rows)

@@ -26,6 +26,7 @@ def arguments():
     a.add_argument("--tokens", type=int, default=26)
     a.add_argument("--threads", type=int, default=1)
     a.add_argument("--clock", choices=("wall", "cpu"), default="cpu")
+    a.add_argument("--bf16", action="store_true", help="autocast; weights stay f32")
     a.add_argument("--micro", type=int, default=0, help="answers of one pass; 0: all")
     return a.parse_args()
 
@@ -71,7 +72,7 @@ def main():
     batch = o.questions * o.samples
     micro = o.micro or batch
     config = GRPOConfig(
-        output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=False, fp16=False, per_device_train_batch_size=micro,
+        output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=o.bf16, fp16=False, per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch // micro, num_generations=o.samples, max_completion_length=o.tokens,
         temperature=1.0, beta=0.0, loss_type="dapo", scale_rewards="none", epsilon=0.2, epsilon_high=0.28,
         learning_rate=3e-4, lr_scheduler_type="constant", max_steps=10**6, gradient_checkpointing=False,
