@@ -377,6 +377,11 @@ static int finish_chunk(struct chunk *c, float *const *hidden, struct mk_error *
             return err->code;
         exec_run(t->c->ex, c->n, add_softmax, c);
     }
+    for (int32_t i = 0; i < c->n; i++)
+        if (isnan(c->p[(int64_t)i * t->n_vocab])) /* then all of the row are */
+            return mk_error_set(err, MK_EFORMAT,
+                                "distill.teachers: a probability is not a number: minke run "
+                                "TEACHER --check-tensors says which weight is none");
     exec_run(t->c->ex, c->n, pick, c);
     t->n_computed += c->n;
     return 0;

@@ -219,6 +219,39 @@ static void far_apart_stays_finite(void **state)
         }
 }
 
+/* Their rows would say that every token is as good as impossible: nothing to learn, and no word. */
+static void a_teacher_without_numbers_is_told(void **state)
+{
+    const int32_t ids[] = {1, 2, 3}, targets[] = {2, 3, -1};
+    struct train_seq seq = {.ids = ids, .targets = targets, .n_ids = 3};
+    struct teachers_options o = {.paths = {MODELS "llama3"},
+                                 .weights = {1},
+                                 .n = 1,
+                                 .temperature = 1,
+                                 .pass_tokens = 20,
+                                 .n_vocab = 1 << 20,
+                                 .mla = MK_MLA_EXPANDED};
+    struct compute compute;
+    struct teachers t;
+    struct arena rows;
+    struct mk_error err;
+    float *norm;
+
+    (void)state;
+    arena_init(&rows, (size_t)1 << 30);
+    if (compute_init(&compute, NULL, 2, &err) || teachers_open(&t, &o, &compute, &err) ||
+        arena_take(&rows, &norm, (size_t)t.models[0].arch.d_model, sizeof *norm, &err))
+        fail_msg("%s", err.text);
+    for (int32_t i = 0; i < t.models[0].arch.d_model; i++)
+        norm[i] = NAN;
+    t.models[0].final_norm = norm;
+    assert_int_equal(teachers_grade(&t, &seq, 1, &rows, &err), MK_EFORMAT);
+    assert_non_null(strstr(err.text, "a probability is not a number"));
+    teachers_release(&t);
+    compute_release(&compute);
+    arena_release(&rows);
+}
+
 /* ---- The file ------------------------------------------------------------------------------- */
 
 static void teachers_that_were_asked_before_are_not_asked_again(void **state)
@@ -245,6 +278,7 @@ int main(void)
         cmocka_unit_test(derivatives_are_those_of_finite_differences),
         cmocka_unit_test(a_student_that_is_its_teacher_has_nothing_to_learn),
         cmocka_unit_test(far_apart_stays_finite),
+        cmocka_unit_test(a_teacher_without_numbers_is_told),
         cmocka_unit_test(teachers_that_were_asked_before_are_not_asked_again)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
