@@ -117,6 +117,19 @@ static int take_teachers(struct learner *l, const char *base, struct mk_error *e
     return 0;
 }
 
+static int check_options(const struct recipe *r, const struct trainer *t, struct mk_error *err)
+{
+    if (t->o.capacity.factor > 0 && t->params->arch.n_experts)
+        return mk_error_set(err, MK_EINVAL,
+                            "balance.capacity: answers are written without dropping, and what is "
+                            "trained is the policy that wrote them: leave it out");
+    if (learner_most_answers(r) > INT32_MAX)
+        return mk_error_set(err, MK_ELIMIT,
+                            "rl.questions times rl.refill times rl.samples is more than 2^31 "
+                            "answers a step");
+    return 0;
+}
+
 int learner_init(struct learner *l, const struct recipe *r, const char *base, struct trainer *t,
                  const struct tokenizer *tokenizer, struct mk_error *err)
 {
@@ -124,13 +137,9 @@ int learner_init(struct learner *l, const struct recipe *r, const char *base, st
     arena_init(&l->memory, SIZE_MAX / 4);
     l->objective = objective_of(r);
     l->exact = r->rollout.kv == MK_KV_F32 && r->rollout.numerics == MK_EXACT;
-    if (learner_most_answers(r) > INT32_MAX)
-        return mk_error_set(err, MK_ELIMIT,
-                            "rl.questions times rl.refill times rl.samples is more than 2^31 "
-                            "answers a step");
-    if (questions_open(&l->questions, r, base, tokenizer, err) || take_judge(l, base, err) ||
-        take_teachers(l, base, err) ||
-        pack_fast(l, err) || take_scheduler(l, err) ||
+    if (check_options(r, t, err) || questions_open(&l->questions, r, base, tokenizer, err) ||
+        take_judge(l, base, err) || take_teachers(l, base, err) || pack_fast(l, err) ||
+        take_scheduler(l, err) ||
         (r->rl.kl > 0 && learner_take_reference(l, err))) {
         learner_release(l);
         return err->code;

@@ -221,6 +221,23 @@ static void weights_that_are_no_numbers_end_the_run(void **state)
     close_fixture(&f);
 }
 
+/* Rollouts drop no choice of an expert: updates that did would train another policy, which the
+ * proof of equal bits would call a mistake of minke's. */
+static void dropping_is_refused(void **state)
+{
+    struct fixture f;
+    struct mk_error err;
+
+    (void)state;
+    open_fixture(&f, "v3", NULL);
+    learner_release(&f.learner);
+    f.trainer.o.capacity = (struct capacity){.factor = 0.5, .n_devices = 2};
+    assert_int_equal(learner_init(&f.learner, &f.recipe, "", &f.trainer, f.tokenizer, &err),
+                     MK_EINVAL);
+    assert_non_null(strstr(err.text, "balance.capacity"));
+    close_fixture(&f);
+}
+
 /* Of a file with fewer test questions than eval.sequences each is asked once: the share that is
  * right would be that of the questions which happen to come twice. */
 static void test_questions_of_a_short_file_count_once(void **state)
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test(forced_tokens_do_not_dilute_the_loss),
         cmocka_unit_test(a_reward_that_is_no_number_changes_no_weight),
         cmocka_unit_test(weights_that_are_no_numbers_end_the_run),
+        cmocka_unit_test(dropping_is_refused),
         cmocka_unit_test(test_questions_of_a_short_file_count_once),
     };
 
