@@ -50,7 +50,8 @@ int learner_take_reference(struct learner *l, struct mk_error *err)
         if (narrow_init(&l->reference, l->trainer->o.compute, l->c->ex, err))
             return err->code;
     }
-    for (int64_t i = 0; i < from->n_items; i++)
+    /* Adapters, which stand behind the model's own weights, are merged in these. */
+    for (int64_t i = 0; i < l->reference.n_items; i++)
         memcpy(l->reference.items[i].w, from->items[i].w, (size_t)from->items[i].n * sizeof(float));
     narrow_round(&l->reference, l->c->ex);
     return params_pack(&l->reference, &l->reference_model, &o, err);

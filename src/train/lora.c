@@ -182,6 +182,12 @@ static int add_jobs(struct backward *b, const struct linear *j, struct gemm_job 
     return 0;
 }
 
+/* Adapters may be frozen themselves: those of MTP blocks are when rewards teach. */
+static bool learns(const struct linear *j)
+{
+    return j->x && j->p->lora && j->p->lora->a->grad;
+}
+
 int lora_backward(struct backward *b, const struct linear *jobs, int32_t n_jobs,
                   struct mk_error *err)
 {
@@ -195,7 +201,7 @@ int lora_backward(struct backward *b, const struct linear *jobs, int32_t n_jobs,
         arena_take(b->s->memory, &up, 2 * (size_t)n_jobs, sizeof *up, err))
         return err->code;
     for (int32_t i = 0; i < n_jobs; i++) {
-        if (!jobs[i].p->lora || !jobs[i].x)
+        if (!learns(&jobs[i]))
             continue;
         if (add_jobs(b, &jobs[i], down + n, up + n, err))
             return err->code;

@@ -110,6 +110,18 @@ def test_every_kind_of_run_is_exact_and_resumes(minke, recipe, tmp_path, sets):
     assert [k for k in whole if whole[k] != run.get(k)] == []
 
 
+def test_adapters_learn_from_rewards_beside_a_reference(minke, recipe, tmp_path):
+    ok(minke("rl", recipe, "-q", "--set", "rl.steps=1", "--set", f"out={tmp_path / 'base'}"))
+    options = [x for s in ("model.config=", f"model.from={tmp_path / 'base'}", "lora.rank=2",
+                           "rl.kl=0.1", "rl.reference_every=2") for x in ("--set", s)]
+    ok(minke("rl", recipe, "-q", *options, "--set", f"out={tmp_path / 'whole'}"))
+    ok(minke("rl", recipe, "-q", *options, "--set", "rl.steps=3"))
+    ok(minke("rl", recipe, "-q", *options, "--resume"))
+    whole, run = files_of(tmp_path / "whole"), files_of(tmp_path / "run")
+    assert [k for k in whole if whole[k] != run.get(k)] == []
+    assert any(s["kl"] > 0 for s in metrics_of(tmp_path / "run"))
+
+
 def test_a_run_killed_at_any_moment_is_the_run_that_was_not(minke, recipe, tmp_path):
     ok(minke("rl", recipe, "-q", "--set", f"out={tmp_path / 'whole'}", "--set", "save.every=1"))
     dice = random.Random(5)
