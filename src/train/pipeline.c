@@ -80,12 +80,10 @@ static const struct pipeline_stage *named(const struct pipeline *p, int32_t n, c
     return NULL;
 }
 
-static int check_references(const struct pipeline *p, int32_t index, const char *path,
-                            struct mk_error *err)
+static int check_references(const struct pipeline *p, int32_t index, struct mk_error *err)
 {
-    struct pipeline_stage *s = &p->stages[index];
     struct reference list[MAX_REFERENCES];
-    int n = list_references(&s->recipe, list);
+    int n = list_references(&p->stages[index].recipe, list);
 
     for (int i = 0; i < n; i++) {
         const char *rest;
@@ -94,19 +92,16 @@ static int check_references(const struct pipeline *p, int32_t index, const char 
 
         if (bad)
             return mk_error_set(err, MK_EINVAL,
-                                "%s: stage %s: %s: '%s' is no stage that comes before this one",
-                                path, s->name, list[i].key, *list[i].value);
+                                "%s: '%s' is no stage that comes before this one", list[i].key,
+                                *list[i].value);
         if (of && writes_texts(of->kind) != list[i].texts)
-            return mk_error_set(err, MK_EINVAL,
-                                "%s: stage %s: %s: stage %s makes %s, a %s is wanted", path,
-                                s->name, list[i].key, of->name,
-                                list[i].texts ? "a model" : "texts",
+            return mk_error_set(err, MK_EINVAL, "%s: stage %s makes %s, a %s is wanted",
+                                list[i].key, of->name, list[i].texts ? "a model" : "texts",
                                 list[i].texts ? "text" : "model");
         if (of && list[i].reward_model && of->kind != STAGE_REWARD)
             return mk_error_set(err, MK_EINVAL,
-                                "%s: stage %s: %s: stage %s is of kind %s, one of kind reward is "
-                                "wanted",
-                                path, s->name, list[i].key, of->name, kinds[of->kind]);
+                                "%s: stage %s is of kind %s, one of kind reward is wanted",
+                                list[i].key, of->name, kinds[of->kind]);
     }
     return 0;
 }
@@ -154,6 +149,7 @@ static bool take_top(struct pipeline *p, const char *set)
 {
     static const char *const names[] = {"out", "seed", "threads"};
     const char **values[] = {&p->out, &p->seed, &p->threads};
+    int32_t out_line, *lines[] = {&out_line, &p->text->seed_line, &p->text->threads_line};
 
     for (int i = 0; i < 3; i++) {
         size_t n = strlen(names[i]);
@@ -161,6 +157,7 @@ static bool take_top(struct pipeline *p, const char *set)
         if (strncmp(set, names[i], n) || set[n] != '=')
             continue;
         *values[i] = set + n + 1;
+        *lines[i] = 0;
         return true;
     }
     return false;
@@ -186,8 +183,7 @@ static int check_sets(struct pipeline *p, const char *const *sets, int32_t n_set
 
 /* ---- Stages --------------------------------------------------------------------------------- */
 
-static int read_kind(const char *text, enum stage_kind *kind, const char *path,
-                     struct mk_error *err)
+static int read_kind(const char *text, enum stage_kind *kind, struct mk_error *err)
 {
     for (int i = 1; i < N_KINDS; i++)
         if (!strcmp(kinds[i], text)) {
@@ -195,9 +191,9 @@ static int read_kind(const char *text, enum stage_kind *kind, const char *path,
             return 0;
         }
     return mk_error_set(err, MK_EINVAL,
-                        "%s: kind: '%.40s' is not one of corpus, pretrain, sft, dpo, reward, rl, "
+                        "kind: '%.40s' is not one of corpus, pretrain, sft, dpo, reward, rl, "
                         "sample",
-                        path, text);
+                        text);
 }
 
 /* It becomes a folder, and stands in front of a dot and a slash. */
@@ -209,42 +205,55 @@ static bool is_name(const char *name)
     return *name && strlen(name) <= 60 && name[strspn(name, allowed)] == '\0';
 }
 
+/* Puts "PATH:LINE: stage NAME" in front of a message. */
+static int blame_stage(const struct stage_text *text, const char *path, struct mk_error *err)
+{
+    char part[80];
+    struct recipe_layer stage = {&text->file, path, part};
+
+    snprintf(part, sizeof part, "stage %.60s", text->name);
+    return recipe_blame(&stage, text->file.line, err);
+}
+
+/* Its name and its kind. */
+static int read_head(const struct pipeline *p, const struct stage_text *text,
+                     struct recipe_stage *stage, struct mk_error *err)
+{
+    stage->name = text->name;
+    if (!is_name(text->name))
+        return mk_error_set(err, MK_EINVAL, "name: letters, digits, - and _, at most 60");
+    if (pipeline_find(p, text->name))
+        return mk_error_set(err, MK_EINVAL, "name: an earlier stage has it too");
+    return read_kind(text->kind, &stage->kind, err);
+}
+
 static int read_stage(struct pipeline *p, const char *path, const char *const *sets,
                       int32_t n_sets, struct mk_error *err)
 {
-    struct stage_text *text = &p->text->stages[p->n];
+    const struct stage_text *text = &p->text->stages[p->n];
     struct pipeline_stage *s = &p->stages[p->n];
-    struct recipe_stage stage = {.seed = p->seed, .threads = p->threads};
+    struct recipe_stage stage = {.seed = {p->seed, p->text->seed_line},
+                                 .threads = {p->threads, p->text->threads_line}};
     const char *own[MAX_SETS];
     int32_t n_own = 0;
-    char where[PATH];
 
-    snprintf(where, sizeof where, "%s: stage %.60s", path, text->name);
-    if (!is_name(text->name))
-        return mk_error_set(err, MK_EINVAL, "%s: name: letters, digits, - and _, at most 60",
-                            where);
-    if (pipeline_find(p, text->name))
-        return mk_error_set(err, MK_EINVAL, "%s: name: an earlier stage has it too", where);
-    if (read_kind(text->kind, &stage.kind, where, err))
-        return err->code;
+    if (read_head(p, text, &stage, err))
+        return blame_stage(text, path, err);
     for (int32_t i = 0; i < n_sets && n_own < MAX_SETS; i++)
         if (names_stage(sets[i], text->name))
             own[n_own++] = sets[i] + strlen(text->name) + 1;
-    if (recipe_of_stage(&s->recipe, &text->file, &stage, where, own, n_own, err))
+    if (recipe_of_stage(&s->recipe, &text->file, &stage, path, own, n_own, err))
         return strncmp(err->text, "--set", 5) ? err->code
                                               : mk_error_wrap(err, "stage %s", text->name);
     s->name = text->name;
     s->kind = stage.kind;
     p->n++;
-    return check_references(p, p->n - 1, path, err);
+    return check_references(p, p->n - 1, err) ? blame_stage(text, path, err) : 0;
 }
 
-/* p->text is there, unless the file says nothing. */
 static int read_all(struct pipeline *p, const char *path, const char *const *sets, int32_t n_sets,
                     struct mk_error *err)
 {
-    if (!p->text)
-        return mk_error_set(err, MK_EFORMAT, "%s: has no stages", path);
     p->out = p->text->out ? p->text->out : "";
     p->seed = p->text->seed;
     p->threads = p->text->threads;

@@ -37,7 +37,6 @@ void recipe_complaint_listen(cyaml_log_t level, void *complaint, const char *for
 {
     struct recipe_complaint *c = complaint;
     char line[600];
-    const char *at;
 
     (void)level;
     vsnprintf(line, sizeof line, format, args);
@@ -50,149 +49,59 @@ void recipe_complaint_listen(cyaml_log_t level, void *complaint, const char *for
                      begins(line, "Load: ") ? line + 6 : line);
         return;
     }
-    at = strstr(line, "(line: ");
-    if (at && !c->line) {
-        sscanf(at, "(line: %d, column: %d", &c->line, &c->column);
-        if (begins(c->reason, "Missing ")) /* the last field that was there */
-            return;
-    }
+    if (!c->n_around++ && begins(c->reason, "Missing ")) /* the last field that was there */
+        return;
     put_outside(c, line);
 }
 
-/* ---- Lines of the file ---------------------------------------------------------------------- */
+/* ---- The place ------------------------------------------------------------------------------ */
 
-/* What stands on a line, without its end. */
-struct line {
-    const char *text;
-    size_t n;
-    int number; /* from 1 */
-};
-
-/* The next line, or the first where l is zero; false behind the last. */
-static bool next_line(struct line *l, const char *text, size_t n)
+/* The field or entry of this name, "data.sources (entry 2)", or the innermost around it that is
+ * there. */
+static const yaml_node_t *find_place(struct recipe_tree *tree, const char *where)
 {
-    const char *from = l->text ? l->text + l->n + 1 : text, *end;
+    const yaml_node_t *node = recipe_tree_root(tree);
 
-    if (from >= text + n)
-        return false;
-    end = memchr(from, '\n', (size_t)(text + n - from));
-    *l = (struct line){from, (size_t)((end ? end : text + n) - from), l->number + 1};
-    return true;
-}
+    while (*where) {
+        unsigned long long entry;
+        const yaml_node_t *next;
+        char name[64];
+        size_t n;
 
-static size_t indent(const struct line *l)
-{
-    size_t i = 0;
-
-    while (i < l->n && (l->text[i] == ' ' || l->text[i] == '-'))
-        i++;
-    return i;
-}
-
-static bool says_nothing(const struct line *l, size_t from)
-{
-    while (from < l->n && strchr(" \t\r", l->text[from]))
-        from++;
-    return from >= l->n || l->text[from] == '#';
-}
-
-static bool has_key(const struct line *l, const char *key)
-{
-    size_t i = indent(l), len = strlen(key);
-
-    return l->n - i > len && !memcmp(l->text + i, key, len) && strchr(": ", l->text[i + len]);
-}
-
-int32_t recipe_line_of(const char *text, size_t n, const char *section, const char *name)
-{
-    int32_t found = 0;
-
-    for (struct line l = {0}; next_line(&l, text, n);) {
-        if (says_nothing(&l, 0))
-            continue;
-        if (indent(&l) == 0) {
-            if (found)
-                return found;
-            if (has_key(&l, *section ? section : name))
-                found = l.number;
-            if (!*section && found)
-                return found;
-        } else if (found && has_key(&l, name)) {
-            return l.number;
+        if (sscanf(where, " (entry %llu", &entry) == 1) {
+            n = strcspn(where, ")") + 1;
+            next = entry ? recipe_tree_entry(tree, node, entry - 1) : NULL;
+        } else {
+            n = strcspn(where, ". ");
+            snprintf(name, sizeof name, "%.*s", (int)n, where);
+            next = recipe_tree_value(tree, node, name);
         }
+        if (!next)
+            break;
+        node = next;
+        where += n + (where[n] == '.');
     }
-    return found;
+    return node;
 }
 
-/* The first line from `from` on that begins with the key, or `from`: libcyaml knows where the value
- * before stood, the key itself is there or below. */
-static int line_from(const char *text, size_t n, const char *key, int from)
+/* On which line a key stands for the second time: "data.sources (entry 2).path". */
+static int32_t line_of_copy(struct recipe_tree *tree, const char *where)
 {
-    for (struct line l = {0}; next_line(&l, text, n);)
-        if (l.number >= from && has_key(&l, key))
-            return l.number;
-    return from;
+    const char *dot = strrchr(where, '.');
+    char map[200];
+
+    snprintf(map, sizeof map, "%.*s", dot ? (int)(dot - where) : 0, where);
+    return recipe_tree_key_line(tree, find_place(tree, map), dot ? dot + 1 : where, 1);
 }
 
-static int first_line(const char *text, size_t n)
+/* Whether the value is empty: a section all of whose keys are comments, say. */
+static bool is_empty(const yaml_node_t *node)
 {
-    for (struct line l = {0}; next_line(&l, text, n);)
-        if (!says_nothing(&l, 0) && l.text[0] != '%' &&
-            !(l.n >= 3 && !memcmp(l.text, "---", 3) && says_nothing(&l, 3)))
-            return l.number;
-    return 1;
-}
-
-/* Whether the value at this place is empty: a section all of whose keys are comments, say. */
-static bool is_empty_at(const char *text, size_t n, int line, int column)
-{
-    for (struct line l = {0}; next_line(&l, text, n);)
-        if (l.number == line)
-            return says_nothing(&l, column > 0 ? (size_t)column - 1 : 0);
-    return false;
+    return node->type == YAML_SCALAR_NODE && !node->data.scalar.length &&
+           node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
 /* ---- Reasons -------------------------------------------------------------------------------- */
-
-/* YAML that is none: libyaml says what and where. Returns the line. */
-static int explain_syntax(const char *text, size_t n, char what[WHAT])
-{
-    yaml_parser_t p;
-    yaml_event_t event;
-    bool end = false;
-    int line = 1, last = 1;
-
-    snprintf(what, WHAT, "not valid YAML");
-    if (!yaml_parser_initialize(&p))
-        return line;
-    yaml_parser_set_input_string(&p, (const unsigned char *)text, n);
-    while (!end && yaml_parser_parse(&p, &event)) {
-        end = event.type == YAML_STREAM_END_EVENT;
-        yaml_event_delete(&event);
-    }
-    if (!end && p.problem) {
-        size_t offset = p.error == YAML_READER_ERROR ? p.problem_offset : 0;
-
-        line = (int)p.problem_mark.line + 1;
-        for (size_t i = 0; i < n && i < offset; i++)
-            line += text[i] == '\n';
-        if (p.context && p.error != YAML_READER_ERROR)
-            snprintf(what, WHAT, "not valid YAML: %s, %s of line %d", p.problem, p.context,
-                     (int)p.context_mark.line + 1);
-        else
-            snprintf(what, WHAT, "not valid YAML: %s", p.problem);
-    }
-    yaml_parser_delete(&p);
-    for (struct line l = {0}; next_line(&l, text, n); last = l.number) {
-        size_t tab = l.n;
-
-        for (size_t i = 0; i < l.n && tab == l.n && strchr(" \t", l.text[i]); i++)
-            tab = l.text[i] == '\t' ? i : tab;
-        if (l.number == line && tab < l.n && !says_nothing(&l, 0))
-            snprintf(what, WHAT, "a tab: YAML is indented with spaces");
-    }
-    return line < last ? line : last;
-}
 
 /* What may stand where a key is unknown. */
 struct candidates {
@@ -246,11 +155,12 @@ static bool is_section(const char *name)
     return !strcmp(name, "tasks");
 }
 
-static int explain_key(const struct recipe_complaint *c, const char *key, const char *text,
-                       size_t n, const char *path, bool pipeline, struct mk_error *err)
+static int explain_key(const struct recipe_complaint *c, const char *key,
+                       struct recipe_tree *tree, const char *path, bool pipeline,
+                       struct mk_error *err)
 {
     struct candidates known;
-    int line = line_from(text, n, key, c->line), found;
+    int line = (int)recipe_tree_key_line(tree, find_place(tree, c->where), key, 0), found;
     const char *dot = *c->where ? "." : "";
 
     if (!pipeline && !*c->where && !strcmp(key, "stages"))
@@ -287,8 +197,8 @@ static const char *in_words(const char *kind)
 }
 
 /* The sentence behind place and key. */
-static void explain_value(const struct recipe_complaint *c, cyaml_err_t code, const char *text,
-                          size_t n, char what[WHAT])
+static void explain_value(const struct recipe_complaint *c, cyaml_err_t code,
+                          const yaml_node_t *place, char what[WHAT])
 {
     char wanted[40], got[40];
     unsigned limit;
@@ -298,9 +208,7 @@ static void explain_value(const struct recipe_complaint *c, cyaml_err_t code, co
                  begins(wanted, "MAPPING")    ? " ('key: value')"
                  : begins(wanted, "SEQUENCE") ? " ('- ' before each entry)"
                                               : "",
-                 begins(got, "SCALAR") && is_empty_at(text, n, c->line, c->column)
-                     ? "nothing"
-                     : in_words(got));
+                 is_empty(place) ? "nothing" : in_words(got));
     else if (begins(c->reason, "Missing required mapping field: "))
         snprintf(what, WHAT, "'%.60s' is missing", strchr(c->reason, ':') + 2);
     else if (begins(c->reason, "Mapping field already seen: "))
@@ -313,31 +221,40 @@ static void explain_value(const struct recipe_complaint *c, cyaml_err_t code, co
         snprintf(what, WHAT, "is longer than %u bytes", limit);
     else if (begins(c->reason, "STRING length <"))
         snprintf(what, WHAT, "is empty");
-    else if (code == CYAML_ERR_ALIAS)
-        snprintf(what, WHAT, "aliases (*name) are not read here: write it out");
     else
         snprintf(what, WHAT, "%.300s", *c->reason ? c->reason : cyaml_strerror(code));
 }
 
-int recipe_complaint_explain(struct recipe_complaint *c, cyaml_err_t code, const char *text,
-                             size_t n, const char *path, bool pipeline, struct mk_error *err)
+/* "data.sources (entry 0)": the list is meant. */
+static void leave_entry(char *where)
+{
+    char *entry = strrchr(where, '(');
+
+    if (entry)
+        entry[-1] = '\0';
+}
+
+int recipe_complaint_explain(struct recipe_complaint *c, cyaml_err_t code,
+                             struct recipe_tree *tree, const char *path, bool pipeline,
+                             struct mk_error *err)
 {
     static const char unexpected[] = "Unexpected key: ";
+    const yaml_node_t *place;
     char what[WHAT];
+    unsigned long long limit;
+    int32_t line = 0;
 
     if (begins(c->reason, unexpected))
-        return explain_key(c, c->reason + sizeof unexpected - 1, text, n, path, pipeline, err);
-    if (begins(c->reason, "libyaml: ")) {
-        c->line = explain_syntax(text, n, what);
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: %s", path, c->line, what);
-    }
-    explain_value(c, code, text, n, what);
-    if (begins(c->reason, "Insufficient entries"))
-        c->where[strcspn(c->where, " ")] = '\0'; /* "(entry 0)" */
-    if (begins(c->reason, "Mapping field already seen: "))
-        c->line = line_from(text, n, strchr(c->reason, ':') + 2, c->line + 1);
-    if (!c->line)
-        c->line = first_line(text, n);
-    return mk_error_set(err, MK_EFORMAT, "%s:%d: %s%s%s", path, c->line, c->where,
+        return explain_key(c, c->reason + sizeof unexpected - 1, tree, path, pipeline, err);
+    if (begins(c->reason, "Insufficient entries") || begins(c->reason, "Excessive entries"))
+        leave_entry(c->where);
+    place = find_place(tree, c->where);
+    explain_value(c, code, place, what);
+    if (sscanf(c->reason, "Excessive entries (%llu", &limit) == 1)
+        line = recipe_tree_line(recipe_tree_entry(tree, place, limit));
+    else if (begins(c->reason, "Mapping field already seen: "))
+        line = line_of_copy(tree, c->where);
+    return mk_error_set(err, MK_EFORMAT, "%s:%d: %s%s%s", path,
+                        (int)(line ? line : recipe_tree_line(place)), c->where,
                         *c->where ? ": " : "", what);
 }

@@ -8,7 +8,6 @@
 #include "train/recipe.h"
 #include "train/recipe_complaint.h"
 
-#define MAX_RECIPE_BYTES ((size_t)1 << 20)
 #define MAX_SECTIONS 24
 #define MAX_TEXT 4000 /* bytes of a value */
 
@@ -145,23 +144,26 @@ static const cyaml_config_t *config(cyaml_config_t *c, struct recipe_complaint *
     return c;
 }
 
-/* One document that follows s->root. */
-static int load(const struct schema *s, void **data, const char *text, size_t n, const char *path,
-                bool pipeline, struct mk_error *err)
+/* One document that follows s->root, and its tree, which is the caller's when 0 is returned. */
+static int load(const struct schema *s, void **data, struct recipe_tree *tree, const char *text,
+                size_t n, const char *path, bool pipeline, struct mk_error *err)
 {
     struct recipe_complaint said = {0};
     cyaml_config_t c;
     cyaml_err_t code;
 
     *data = NULL;
-    if (n > MAX_RECIPE_BYTES)
-        return mk_error_set(err, MK_ELIMIT, "%s: too large for a recipe", path);
+    if (recipe_tree_open(tree, text, n, path, err))
+        return err->code;
     code = cyaml_load_data((const uint8_t *)text, n, config(&c, &said), &s->root, data, NULL);
-    if (code == CYAML_ERR_OOM)
-        return mk_error_memory(err, n);
     if (code == CYAML_OK)
         return 0;
-    return recipe_complaint_explain(&said, code, text, n, path, pipeline, err);
+    if (code == CYAML_ERR_OOM)
+        mk_error_memory(err, n);
+    else
+        recipe_complaint_explain(&said, code, tree, path, pipeline, err);
+    recipe_tree_close(tree);
+    return err->code;
 }
 
 static void give_back(const struct schema *s, void *data)
@@ -176,28 +178,56 @@ static void give_back(const struct schema *s, void *data)
 /* ---- Recipes and pipelines ------------------------------------------------------------------ */
 
 /* For messages about what the values say. */
-static void note_lines(struct file_text *file, const char *text, size_t n)
+static void note_entries(struct file_text *file, struct recipe_tree *t, const yaml_node_t *root)
+{
+    const yaml_node_t *sources = recipe_tree_value(t, recipe_tree_value(t, root, "data"),
+                                                   "sources");
+    const yaml_node_t *teachers = recipe_tree_value(t, recipe_tree_value(t, root, "distill"),
+                                                    "teachers");
+    const yaml_node_t *tasks = recipe_tree_value(t, root, "tasks");
+
+    for (uint64_t i = 0; i < file->sources_count; i++) {
+        struct source_text *s = &file->sources[i];
+        const yaml_node_t *source = recipe_tree_entry(t, sources, i);
+        const yaml_node_t *points = recipe_tree_value(t, source, "weights");
+
+        s->line = recipe_tree_line(source);
+        for (uint64_t k = 0; k < s->weights_count; k++)
+            s->weights[k].line = recipe_tree_line(recipe_tree_entry(t, points, k));
+    }
+    for (uint64_t i = 0; i < file->teachers_count; i++)
+        file->teachers[i].line = recipe_tree_line(recipe_tree_entry(t, teachers, i));
+    for (uint64_t i = 0; i < file->tasks_count; i++)
+        file->tasks[i].line = recipe_tree_line(recipe_tree_entry(t, tasks, i));
+}
+
+/* root: of a recipe, or of a stage. */
+static void note_lines(struct file_text *file, struct recipe_tree *t, const yaml_node_t *root)
 {
     int32_t n_keys;
     const struct recipe_key *keys = recipe_keys(&n_keys);
 
     for (int32_t i = 0; i < n_keys; i++)
         if (file->values[i])
-            file->lines[i] = recipe_line_of(text, n, keys[i].section, keys[i].name);
+            file->lines[i] = recipe_tree_key_line(
+                t, *keys[i].section ? recipe_tree_value(t, root, keys[i].section) : root,
+                keys[i].name, 0);
+    note_entries(file, t, root);
 }
 
 int recipe_text_load(struct file_text **file, const char *text, size_t n, const char *path,
                      struct mk_error *err)
 {
+    struct recipe_tree tree;
     struct schema schema;
     void *data;
 
     make_schema(&schema);
-    if (load(&schema, &data, text, n, path, false, err))
+    if (load(&schema, &data, &tree, text, n, path, false, err))
         return err->code;
     *file = data;
-    if (*file)
-        note_lines(*file, text, n);
+    note_lines(*file, &tree, recipe_tree_root(&tree));
+    recipe_tree_close(&tree);
     return 0;
 }
 
@@ -241,16 +271,33 @@ static void make_pipeline_schema(struct schema *s)
                                      .mapping = {.fields = s->pipeline}};
 }
 
+static void note_pipeline(struct pipeline_text *file, struct recipe_tree *t)
+{
+    const yaml_node_t *root = recipe_tree_root(t), *stages = recipe_tree_value(t, root, "stages");
+
+    file->seed_line = recipe_tree_key_line(t, root, "seed", 0);
+    file->threads_line = recipe_tree_key_line(t, root, "threads", 0);
+    for (uint64_t i = 0; i < file->stages_count; i++) {
+        const yaml_node_t *stage = recipe_tree_entry(t, stages, i);
+
+        file->stages[i].file.line = recipe_tree_line(stage);
+        note_lines(&file->stages[i].file, t, stage);
+    }
+}
+
 int pipeline_text_load(struct pipeline_text **file, const char *text, size_t n, const char *path,
                        struct mk_error *err)
 {
+    struct recipe_tree tree;
     struct schema schema;
     void *data;
 
     make_pipeline_schema(&schema);
-    if (load(&schema, &data, text, n, path, true, err))
+    if (load(&schema, &data, &tree, text, n, path, true, err))
         return err->code;
     *file = data;
+    note_pipeline(*file, &tree);
+    recipe_tree_close(&tree);
     return 0;
 }
 

@@ -11,30 +11,36 @@
 #define RECIPE_MAX_KEYS 192
 #define PIPELINE_MAX_STAGES 64
 
+/* `line`: where it begins in its file, from 1. */
 struct point_text {
     char *tokens, *weight;
+    int32_t line;
 };
 struct source_text {
     char *name, *path, *weight, *format;
     struct point_text *weights;
     uint64_t weights_count;
+    int32_t line;
 };
 struct task_text {
     char *name, *weight, *level, *level_max, *scratchpad, *search, *impatient;
+    int32_t line;
 };
 struct teacher_text {
     char *path, *weight;
+    int32_t line;
 };
 /* As in the file. */
 struct file_text {
-    char *values[RECIPE_MAX_KEYS]; /* of the table's key i; NULL: not given */
-    int32_t lines[RECIPE_MAX_KEYS]; /* that they stand on, from 1; 0: not known, as in stages */
+    char *values[RECIPE_MAX_KEYS];  /* of the table's key i; NULL: not given */
+    int32_t lines[RECIPE_MAX_KEYS]; /* that they stand on */
     struct source_text *sources;
     uint64_t sources_count;
     struct teacher_text *teachers;
     uint64_t teachers_count;
     struct task_text *tasks;
     uint64_t tasks_count;
+    int32_t line;
 };
 /* A stage is a recipe with a name and a kind. */
 struct stage_text {
@@ -43,6 +49,7 @@ struct stage_text {
 };
 struct pipeline_text {
     char *out, *seed, *threads;
+    int32_t seed_line, threads_line;
     struct stage_text *stages;
     uint64_t stages_count;
 };
@@ -56,14 +63,38 @@ int pipeline_text_load(struct pipeline_text **file, const char *text, size_t n, 
                        struct mk_error *err);
 void pipeline_text_free(struct pipeline_text *file);
 
+/* ---- Text to values: recipe_values.c -------------------------------------------------------- */
+
+/* A text that a recipe takes values from. */
+struct recipe_layer {
+    const struct file_text *file; /* NULL: there is none */
+    const char *path;
+    const char *part; /* of the file, "stage NAME"; "": all of it */
+};
+
+/* Puts "PATH:LINE: PART: " in front of a message; line 0 is left out. Returns err's code. */
+int recipe_blame(const struct recipe_layer *from, int32_t line, struct mk_error *err);
+/* Puts a value, as it stands in a file, into the recipe: "KEY: 'VALUE' is not ..." when it is none
+ * of the key's. Strings are borrowed. */
+int recipe_put(struct recipe *r, const struct recipe_key *k, const char *value,
+               struct mk_error *err);
+/* Those lists of a layer that the recipe does not have yet. Errors are blamed on their lines. */
+int recipe_put_lists(struct recipe *r, const struct recipe_layer *from, struct mk_error *err);
+
+/* ---- Stages --------------------------------------------------------------------------------- */
+
 /* What a stage is to its pipeline. */
 struct recipe_stage {
     enum stage_kind kind;
-    const char *seed, *threads; /* of stages that do not say; or NULL */
+    const char *name;
+    struct recipe_shared {
+        const char *value; /* of stages that do not say; or NULL */
+        int32_t line;      /* 0: given with --set */
+    } seed, threads;
 };
-/* A stage's recipe; file is borrowed and must outlive it. path: "PIPELINE.yaml: stage NAME". */
-int recipe_of_stage(struct recipe *r, struct file_text *file, const struct recipe_stage *stage,
-                    const char *path, const char *const *sets, int32_t n_sets,
-                    struct mk_error *err);
+/* A stage's recipe; file is borrowed and must outlive it. path: of the pipeline. */
+int recipe_of_stage(struct recipe *r, const struct file_text *file,
+                    const struct recipe_stage *stage, const char *path, const char *const *sets,
+                    int32_t n_sets, struct mk_error *err);
 
 #endif

@@ -104,14 +104,18 @@ static void results_take_the_place_of_references_and_of_nothing_else(void **stat
     pipeline_release(&p);
 }
 
+#define STAGE                                               \
+    "stages:\n- name: a\n  kind: sft\n  model: {config: c}\n" \
+    "  data: {sources: [{path: p}]}\n"
+
 /* Line and name of what is wrong; more of it in tests/e2e/test_pipeline.py. */
 static void what_is_wrong_is_named(void **state)
 {
     static const struct {
         const char *yaml, *words[2];
     } cases[] = {
-        {"", {"stages", ""}},
-        {"# nothing\n", {"stages", ""}},
+        {"", {"is empty", ""}},
+        {"# nothing\n", {"is empty", ""}},
         {"stages: []\n", {":1: stages", "empty list"}},
         {"# c\n- a\n", {":2: expected keys", "found a list"}},
         {"out: x\nmodel: {config: c}\n", {":2: 'model' is a key of stages", "minke train"}},
@@ -125,6 +129,15 @@ static void what_is_wrong_is_named(void **state)
         {"stages:\n- name: a\n  kind: sft\n  model: {config: c}\n", {"stage a", "data.sources"}},
         {"stages:\n- name: a\n  kind: sample\n  model: {config: c}\n  tasks: [{name: parity}]\n",
          {"stage a", "model.from"}},
+        {STAGE "  train:\n    tokens: 3\n    batch: 0\n",
+         {":8: stage a: train.batch: '0' is not", "from 1"}},
+        {STAGE "  train: {tokens: 3,\n    batch: 0}\n", {":7: stage a: train.batch", ""}},
+        {STAGE "  out: x\n", {":6: stage a: out:", "folder"}},
+        {STAGE "- name: b\n  kind: rl\n  model: {from: c}\n  tasks:\n  - {name: add, weight: -1}\n",
+         {":10: stage b: tasks.weight: '-1'", ""}},
+        {STAGE "- name: b\n  kind: rl\n  model: {from: c}\n", {":6: stage b: has no tasks", ""}},
+        {STAGE "seed: x\n", {":6: seed: 'x'", "whole"}},
+        {STAGE "---\nstages: []\n", {":6: a second document", ""}},
     };
     struct pipeline p;
     struct mk_error err;

@@ -103,7 +103,21 @@ static void a_value_out_of_its_range_is_refused_by_key_and_line(void **state)
     refused(MINIMAL "train: {tokens: ''}\n", NULL, "train.tokens");
     refused(MINIMAL "schedule: {kind: cosin}\n", NULL, "schedule.kind wsd");
     refused(MINIMAL "train: {compute: f16}\n", NULL, "train.compute bf16");
-    refused("data: {sources: [{path: a, weight: x}]}\nmodel: {config: c}\n", NULL, "weight 'x'");
+    refused(MINIMAL "train: {tokens: 3,\n  \"batch\": 0}\n", NULL, "r.yaml:7: train.batch '0'");
+}
+
+static void an_entry_that_is_wrong_is_refused_by_its_line(void **state)
+{
+    (void)state;
+    refused("data: {sources: [{path: a, weight: x}]}\nmodel: {config: c}\n", NULL,
+            "r.yaml:1: weight 'x'");
+    refused(MINIMAL "  - path: b\n    weight: -1\n", NULL, "r.yaml:6: data.sources.weight '-1'");
+    refused(MINIMAL "  - path: c/a.txt\n", NULL, "r.yaml:6: two sources 'a.txt'");
+    refused(MINIMAL "distill:\n  teachers:\n  - {path: a}\n  - {path: b, weight: 0}\n", NULL,
+            "r.yaml:9: distill.teachers.weight '0'");
+    refused("tasks:\n- name: add\n- name: add\n", NULL, "r.yaml:3: tasks: add twice");
+    refused("tasks:\n\n- name: add\n  level: 3\n  level_max: 1\n", NULL,
+            "r.yaml:3: tasks: level_max");
 }
 
 #define TWO(weights) \
@@ -120,7 +134,7 @@ static void weights_may_follow_the_tokens(void **state)
     assert_int_equal(r.data.sources[1].points[1].tokens, 2000000);
     assert_true(r.data.sources[1].points[1].weight == 3);
     recipe_release(&r);
-    refused(TWO("[{tokens: 5, weight: 1}, {tokens: 5, weight: 2}]"), NULL, "b's ascend");
+    refused(TWO("[{tokens: 5, weight: 1}, {tokens: 5, weight: 2}]"), NULL, "r.yaml:6: b's ascend");
     refused(TWO("[{tokens: 0.5, weight: 1}]"), NULL, "data.sources.tokens '0.5' whole");
     refused(TWO("[{tokens: 0, weight: -1}]"), NULL, "data.sources.weight '-1'");
     refused(TWO("[{tokens: 0}]"), NULL, "r.yaml:6: weight");
@@ -142,8 +156,10 @@ static void set_is_checked_like_the_file(void **state)
 static void a_recipe_without_model_or_text_is_refused(void **state)
 {
     (void)state;
-    refused("", NULL, "model.config model.from");
-    refused("model: {config: a, from: b}\ndata: {sources: [{path: a}]}\n", NULL, "one of");
+    refused("seed: 1\n", NULL, "r.yaml: model.config model.from");
+    refused("model: {config: a, from: b}\ndata: {sources: [{path: a}]}\n", NULL,
+            "r.yaml:1: one of");
+    refused(MINIMAL "train:\n  batch_first: 32\n", NULL, "r.yaml:7: train.batch_first");
     refused("model: {config: a}\n", NULL, "data.sources");
     refused("data: {sources: [{path: a}, {path: b/a}]}\nmodel: {config: c}\n", NULL,
             "two sources 'a'");
@@ -231,9 +247,69 @@ static void broken_yaml_is_one_line_with_its_place(void **state)
     refused("model: {config: \"a}\n", NULL, "r.yaml:1: YAML line 1");
     refused("# c\nmodel: {config: a}\ntrain: {tokens: 3\n", NULL, "r.yaml:3: YAML");
     refused("model:\n\tconfig: a\n", NULL, "r.yaml:2: tab spaces");
-    refused("model: &a {config: c}\ndata: *a\n", NULL, "r.yaml:2: data: aliases");
+    refused("data:\n  sources:\n  -\tpath: a\n", NULL, "r.yaml:3: tab spaces");
     refused("# c\n# \xff\n", NULL, "r.yaml:2: UTF-8");
+    refused(MINIMAL "out: \xe4\n", NULL, "r.yaml:6: UTF-8");
     refused("\x01", NULL, "r.yaml:1: control");
+    refused("%FOO\n---\n" MINIMAL, NULL, "r.yaml:1: directive");
+}
+
+/* Valid YAML that libcyaml takes the first part of, or a long time for. */
+static void yaml_that_no_recipe_needs_is_refused(void **state)
+{
+    (void)state;
+    refused(MINIMAL "---\nseed: 3\n", NULL, "r.yaml:6: second document");
+    refused("---\n" MINIMAL "...\n# c\n---\n", NULL, "r.yaml:9: second document");
+    refused("", NULL, "r.yaml: empty");
+    refused("\n# nothing\n\n", NULL, "r.yaml: empty");
+    refused("---\n", NULL, "r.yaml: empty");
+    refused("model: &a {config: c}\ndata: *a\n", NULL, "r.yaml:1: aliases &a quotes");
+    refused("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n", NULL, "r.yaml:1: aliases");
+    refused("model:\n  learn: *.mlp.*\n", NULL, "r.yaml:2: * quotes");
+    refused("model:\n  learn: *\n", NULL, "r.yaml:2: * quotes");
+    refused("# c\n? [a]\n: b\n", NULL, "r.yaml:2: key");
+}
+
+/* The text `n` times, and refused. */
+static void many_refused(const char *text, size_t n, const char *words)
+{
+    size_t length = strlen(text);
+    char *all = malloc(n * length + 1);
+
+    assert_non_null(all);
+    for (size_t i = 0; i <= n; i++)
+        memcpy(all + i * length, i < n ? text : "", i < n ? length : 1);
+    refused(all, NULL, words);
+    free(all);
+}
+
+static void what_is_deep_or_large_is_refused(void **state)
+{
+    (void)state;
+    many_refused("[", 500000, "r.yaml:1: 16 deep");
+    many_refused("- ", 400000, "r.yaml:1: 16 deep");
+    many_refused("{a: ", 200000, "r.yaml:1: 16 deep");
+    many_refused("? ", 400000, "r.yaml:1: key");
+    many_refused("# words\n", 200000, "r.yaml: large 1600000 1048576");
+    many_refused("- {name: parity}\n", 1000, "r.yaml:1: expected keys found list");
+}
+
+static void ends_of_lines_and_marks_of_order_do_not_matter(void **state)
+{
+    static const char *const texts[] = {
+        "\xef\xbb\xbf" MINIMAL "seed: 7\n", "%YAML 1.1\n---\n" MINIMAL "seed: 7\n...\n",
+        "model:\r\n  config: c.json\r\ndata:\r\n  sources:\r\n  - path: texts/a.txt\r\n"
+        "seed: 7\r\n"};
+    struct recipe r;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        good(&r, texts[i], NULL);
+        assert_string_equal(r.data.sources[0].path, "texts/a.txt");
+        assert_int_equal(r.seed, 7);
+        recipe_release(&r);
+    }
+    refused("\xef\xbb\xbfmodel:\r\n  config: c\r\nseed: x\r\n", NULL, "r.yaml:3: seed");
 }
 
 static void what_has_another_form_is_told_in_a_sentence(void **state)
@@ -248,6 +324,10 @@ static void what_has_another_form_is_told_in_a_sentence(void **state)
     refused("data:\n  sources:\n  - x\n", NULL, "r.yaml:3: data.sources entry 1 keys single");
     refused("data:\n  sources:\n  - weight: 1\n", NULL, "r.yaml:3: data.sources entry 1 'path'");
     refused(MINIMAL "model: {from: x}\n", NULL, "r.yaml:6: model: twice");
+    refused("seed: 3\nmodel:\n  config: a\n  from: b\n  config: c\n", NULL,
+            "r.yaml:5: model.config twice");
+    refused(MINIMAL "train: {batch: 3, lr: 1}\noptimizer:\n  lr: 3\n", NULL,
+            "r.yaml:6: 'train.lr' 'optimizer.lr'");
 }
 
 static void a_written_recipe_reads_back_to_itself(void **state)
@@ -321,10 +401,14 @@ int main(void)
         cmocka_unit_test(the_file_wins_over_defaults_and_set_over_the_file),
         cmocka_unit_test(an_unknown_key_is_refused_by_name_and_line),
         cmocka_unit_test(a_value_out_of_its_range_is_refused_by_key_and_line),
+        cmocka_unit_test(an_entry_that_is_wrong_is_refused_by_its_line),
         cmocka_unit_test(weights_may_follow_the_tokens),
         cmocka_unit_test(set_is_checked_like_the_file),
         cmocka_unit_test(a_recipe_without_model_or_text_is_refused),
         cmocka_unit_test(broken_yaml_is_one_line_with_its_place),
+        cmocka_unit_test(yaml_that_no_recipe_needs_is_refused),
+        cmocka_unit_test(what_is_deep_or_large_is_refused),
+        cmocka_unit_test(ends_of_lines_and_marks_of_order_do_not_matter),
         cmocka_unit_test(what_has_another_form_is_told_in_a_sentence),
         cmocka_unit_test(text_that_yaml_forbids_is_escaped),
         cmocka_unit_test(a_base_says_what_the_recipe_does_not),
