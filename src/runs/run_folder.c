@@ -43,6 +43,7 @@ void run_folder_prune(const struct run_folder *f, int64_t keep)
 {
     char dir[RUN_PATH];
     struct mk_error err;
+    int64_t tried = -1; /* steps up to it: one that cannot be removed is not tried again */
 
     if (run_folder_path(f, dir, "checkpoints", &err))
         return;
@@ -53,14 +54,15 @@ void run_folder_prune(const struct run_folder *f, int64_t keep)
 
         while (d && (e = readdir(d))) {
             step = folder_step(e->d_name, "");
-            n += step >= 0;
-            oldest = step >= 0 && step < oldest ? step : oldest;
+            n += step > tried;
+            oldest = step > tried && step < oldest ? step : oldest;
         }
         if (d)
             closedir(d);
         if (n <= keep)
             return;
         remove_checkpoint(dir, oldest);
+        tried = oldest;
     }
 }
 
