@@ -12,6 +12,7 @@
 #include "runs/report.h"
 
 #define PATH 4096
+#define MAX_FOLDERS 64
 
 struct report_options { const char *out, *picture, *series; };
 
@@ -99,6 +100,8 @@ static int write_page(const struct report_options *o, const char *folder,
     else
         print_table(runs, n);
     puts(o->out ? o->out : path);
+    if (o->picture)
+        puts(o->picture);
     return 0;
 }
 
@@ -120,6 +123,22 @@ static int report(const struct report_options *o, char **folders, int n, struct 
     return err->code;
 }
 
+/* How many of the folders are of minke eval; all or none, else *err is set. */
+static int count_evaluations(char **folders, int n, struct mk_error *err)
+{
+    int found = 0;
+    bool has[MAX_FOLDERS] = {false};
+
+    for (int i = 0; i < n; i++)
+        found += has[i] = eval_table_is_for(folders[i]);
+    for (int i = 1; i < n; i++)
+        if (has[i] != has[0])
+            mk_error_set(err, MK_EINVAL,
+                         "%s has scores of minke eval, %s has none: they are not compared",
+                         folders[has[i] ? i : 0], folders[has[i] ? 0 : i]);
+    return found;
+}
+
 int cmd_report(int argc, char **argv)
 {
     struct report_options o = {0};
@@ -136,13 +155,16 @@ int cmd_report(int argc, char **argv)
         "on one page, which --out names: one file, without network and scripts.\n"
         "Folders of minke eval are printed as a table: scores, differences, errors.\n\n"
         "example: minke report eval/small eval/large",
-        1, 64, options};
+        1, MAX_FOLDERS, options};
     struct mk_error err = {0};
-    int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
+    int n_args, n_evaluations, rc = cli_parse(&syntax, argc, argv, &n_args);
 
     if (rc != CLI_RUN)
         return rc;
-    if (eval_table_is_for(argv[1]))
+    n_evaluations = count_evaluations(argv + 1, n_args, &err);
+    if (err.code)
+        return cli_fail(&err);
+    if (n_evaluations)
         return eval_table_print(argv + 1, n_args, &err) ? cli_fail(&err) : 0;
     if (!o.out && n_args > 1)
         return cli_usage("report", "several runs: --out FILE is missing");

@@ -104,6 +104,13 @@ static void put_axes(struct page *p, const struct axes *a)
 
 /* ---- Curves ---------------------------------------------------------------------------------- */
 
+static void put_name(struct page *p, const struct page_line *line)
+{
+    if (line->of)
+        page_put(p, "%s ", line->of);
+    page_text(p, line->name);
+}
+
 static void put_curve(struct page *p, const struct axes *a, const struct page_line *line,
                       size_t colour)
 {
@@ -118,7 +125,7 @@ static void put_curve(struct page *p, const struct axes *a, const struct page_li
         page_put(p, "%s%.1f %.1f", i ? "L" : "", place_x(a, points[i].x),
                  place_y(a, points[i].y));
     page_put(p, "%s\"><title>", n == 1 ? "h1" : "");
-    page_text(p, line->name);
+    put_name(p, line);
     page_put(p, "</title></path>\n");
 }
 
@@ -133,7 +140,7 @@ static void put_legend(struct page *p, const struct page_line *lines, size_t n)
             continue;
         page_number(text, history_last(lines[l].series));
         page_put(p, "<span><i class=\"c%zu\"></i>", l % PAGE_COLOURS);
-        page_text(p, lines[l].name);
+        put_name(p, &lines[l]);
         page_put(p, " <b>%s</b></span> ", text);
     }
     page_put(p, "</p>");
@@ -182,7 +189,7 @@ static void put_picture_legend(struct page *p, const struct page_line *lines, si
         page_number(text, history_last(lines[l].series));
         page_put(p, "<path class=\"c c%zu%s\" d=\"M%d %dh18\"/><text x=\"%d\" y=\"%d\">",
                  l % PAGE_COLOURS, l >= PAGE_COLOURS ? " dash" : "", x, y - 4, x + 24, y);
-        page_text(p, lines[l].name);
+        put_name(p, &lines[l]);
         page_put(p, " <tspan class=\"n\">%s</tspan></text>\n", text);
         place++;
     }

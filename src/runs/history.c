@@ -282,6 +282,15 @@ static int read_pairs(struct history *h, const json_t *o, struct mk_error *err)
                : 0;
 }
 
+/* A step of reinforcement learning whose groups were all dead writes 0 for its loss, its gradient
+ * and its learning rate: it had none. */
+static bool was_update(const json_t *o)
+{
+    const json_t *n = json_object_get(o, "updates");
+
+    return !json_is_integer(n) || json_integer_value(n) > 0;
+}
+
 static int read_step(struct history *h, const json_t *o, struct mk_error *err)
 {
     const json_t *step = json_object_get(o, "step"), *one;
@@ -294,7 +303,7 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
     h->tokens = json_number_value(json_object_get(o, "tokens"));
     h->n_skipped += json_is_true(json_object_get(o, "skipped"));
     h->rl |= json_is_number(json_object_get(o, "reward"));
-    for (i = 0; i < HISTORY_REWARD; i++)
+    for (i = 0; i < HISTORY_REWARD && was_update(o); i++)
         if (add_number(&h->series[i], h, json_object_get(o, names[i]), err))
             return err->code;
     if (h->rl)
@@ -312,19 +321,19 @@ static int read_step(struct history *h, const json_t *o, struct mk_error *err)
 /* ---- timing.jsonl ---------------------------------------------------------------------------- */
 
 /* Where a step stands on the axis is known from its line of metrics; NULL: nowhere. */
-static const struct history_point *find_step(const struct history_series *loss, int64_t step)
+static const struct history_point *find_step(const struct history_series *s, int64_t step)
 {
-    size_t low = 0, high = loss->n;
+    size_t low = 0, high = s->n;
 
     while (low < high) {
         size_t middle = (low + high) / 2;
 
-        if (loss->points[middle].step < step)
+        if (s->points[middle].step < step)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < loss->n && loss->points[low].step == step ? &loss->points[low] : NULL;
+    return low < s->n && s->points[low].step == step ? &s->points[low] : NULL;
 }
 
 static int read_timing(struct history *h, const json_t *o, struct mk_error *err)
@@ -336,7 +345,7 @@ static int read_timing(struct history *h, const json_t *o, struct mk_error *err)
     if (!json_is_integer(step) ||
         (speed->n && json_integer_value(step) <= speed->points[speed->n - 1].step))
         return mk_error_set(err, MK_EFORMAT, "is no step behind the one before");
-    at = find_step(&h->series[HISTORY_LOSS], json_integer_value(step));
+    at = find_step(&h->series[h->rl ? HISTORY_REWARD : HISTORY_LOSS], json_integer_value(step));
     if (!at)
         return 0;
     h->seconds += fmax(0, json_number_value(json_object_get(o, "ms"))) / 1000;

@@ -31,7 +31,8 @@ extern const char *const page_colours[2];
 
 #define PAGE_COLOURS 8 /* series beyond take the colours from the start, dashed */
 
-struct page_line { const char *name; const struct history_series *series; };
+/* of: what the name is of, in front of it ("layer 3"); may be NULL. */
+struct page_line { const char *name; const struct history_series *series; const char *of; };
 /* Curves over tokens, at most PAGE_POINTS of them: a point is the mean of its stretch. A figure
  * without a point is left out. */
 #define PAGE_POINTS 300

@@ -170,7 +170,38 @@ static void put_dropped(struct page *p, const struct history *h, struct page_lin
 {
     if (history_most(&h->dropped) > 0)
         report_figure_of_parts(p, "Choices of experts dropped in a step, by layer", &h->dropped,
-                               lines);
+                               "layer", lines);
+}
+
+/* With one source alone its curves are those of the run. */
+static void put_source_figures(struct page *p, const struct history *h, struct page_line *lines)
+{
+    if (h->sources.n < 2)
+        return;
+    report_figure_of_parts(p, "Loss by source", &h->sources, NULL, lines);
+    report_figure_of_parts(p, "Validation loss by source", &h->source_valid, NULL, lines);
+    report_figure_of_parts(p, "Epochs by source", &h->source_epochs, NULL, lines);
+}
+
+/* What is one run's and compares with no other: sources, experts, samples. */
+static void put_own(struct page *p, const struct history *h, struct page_line *lines)
+{
+    put_sources(p, h);
+    page_put(p, "<div class=\"grid\">\n");
+    put_source_figures(p, h, lines);
+    page_map(p, h);
+    report_figure_of_parts(p, "How much the sources' experts differ, by layer", &h->information,
+                           "layer", lines);
+    report_figure_of_parts(p, "Entropy of the load by layer, of its largest", &h->entropy, "layer",
+                           lines);
+    report_figure_of_parts(p, "Busiest expert by layer, times the mean", &h->layers, "layer",
+                           lines);
+    put_dropped(p, h, lines);
+    page_balance(p, &h->layers);
+    page_loads(p, h);
+    put_sample(p, &h->samples.first);
+    put_sample(p, &h->samples.last);
+    page_put(p, "</div>\n");
 }
 
 static const enum history_kind kinds[] = {
@@ -189,29 +220,8 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
         report_figure(p, runs, n, kinds[i], lines);
     page_put(p, "</div>\n");
     for (size_t i = 0; i < n; i++) {
-        const struct history *h = &runs[i];
-
-        page_put(p, "<h2>");
-        page_text(p, h->name);
-        page_put(p, "</h2>\n");
-        put_sources(p, h);
-        page_put(p, "<div class=\"grid\">\n");
-        report_figure_of_parts(p, "Loss by source", &h->sources, lines);
-        report_figure_of_parts(p, "Validation loss by source", &h->source_valid, lines);
-        report_figure_of_parts(p, "Epochs by source", &h->source_epochs, lines);
-        page_map(p, h);
-        report_figure_of_parts(p, "How much the sources' experts differ, by layer",
-                               &h->information, lines);
-        report_figure_of_parts(p, "Entropy of the load by layer, of its largest", &h->entropy,
-                               lines);
-        report_figure_of_parts(p, "Busiest expert by layer, times the mean", &h->layers,
-                               lines);
-        put_dropped(p, h, lines);
-        page_balance(p, &h->layers);
-        page_loads(p, h);
-        put_sample(p, &h->samples.first);
-        put_sample(p, &h->samples.last);
-        page_put(p, "</div>\n");
+        report_heading(p, &runs[i], n);
+        put_own(p, &runs[i], lines);
     }
 }
 

@@ -88,9 +88,10 @@ size_t report_lines(const struct history *runs, size_t n, enum history_kind kind
     const struct company *c = company_of(runs, n, kind);
 
     for (size_t i = 0; i < n; i++)
-        lines[i] = (struct page_line){c ? c->name : runs[i].name, &runs[i].series[kind]};
+        lines[i] = (struct page_line){c ? c->name : runs[i].name, &runs[i].series[kind], NULL};
     for (int i = 0; c && i < c->n; i++)
-        lines[n++] = (struct page_line){c->beside[i].name, &runs[0].series[c->beside[i].kind]};
+        lines[n++] =
+            (struct page_line){c->beside[i].name, &runs[0].series[c->beside[i].kind], NULL};
     return n;
 }
 
@@ -103,11 +104,18 @@ void report_figure(struct page *p, const struct history *runs, size_t n, enum hi
 }
 
 void report_figure_of_parts(struct page *p, const char *title, const struct history_parts *parts,
-                            struct page_line *lines)
+                            const char *of, struct page_line *lines)
 {
     for (size_t i = 0; i < parts->n; i++)
-        lines[i] = (struct page_line){parts->items[i].name, &parts->items[i]};
+        lines[i] = (struct page_line){parts->items[i].name, &parts->items[i], of};
     page_curves(p, title, lines, parts->n);
+}
+
+void report_heading(struct page *p, const struct history *run, size_t n)
+{
+    page_put(p, "<h2>");
+    page_text(p, n > 1 ? run->name : "In detail");
+    page_put(p, "</h2>\n");
 }
 
 const struct history_series *report_part(const struct history_parts *p, const char *name)

@@ -14,9 +14,12 @@ size_t report_lines(const struct history *runs, size_t n, enum history_kind kind
 const char *report_title(const struct history *runs, size_t n, enum history_kind kind);
 void report_figure(struct page *p, const struct history *runs, size_t n, enum history_kind kind,
                    struct page_line *lines);
-/* A curve for each part; lines [parts->n]. */
+/* A curve for each part; of: what a part's name is a name of, where that does not say itself, or
+ * NULL; lines [parts->n]. */
 void report_figure_of_parts(struct page *p, const char *title, const struct history_parts *parts,
-                            struct page_line *lines);
+                            const char *of, struct page_line *lines);
+/* The heading over what is run's alone, of n runs. */
+void report_heading(struct page *p, const struct history *run, size_t n);
 /* The part of this name, or one without points. */
 const struct history_series *report_part(const struct history_parts *p, const char *name);
 /* A cell with `digits` behind the point; "-" for no number. */

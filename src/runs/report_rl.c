@@ -72,16 +72,27 @@ static bool is_exact(const struct history *h)
     return h->series[HISTORY_REWARD].n && !h->series[HISTORY_MISMATCH].n;
 }
 
+/* Without a curriculum levels stay where they are: no figure then. */
+static bool levels_change(const struct history_parts *levels)
+{
+    for (size_t i = 0; i < levels->n; i++)
+        for (size_t k = 1; k < levels->items[i].n; k++)
+            if (levels->items[i].points[k].y != levels->items[i].points[0].y)
+                return true;
+    return false;
+}
+
 /* With one task alone its curves are those of the run. */
 static void put_tasks(struct page *p, const struct history *h, struct page_line *lines)
 {
     if (h->task_pass.n > 1) {
-        report_figure_of_parts(p, "Right answers by task, share", &h->task_pass, lines);
-        report_figure_of_parts(p, "Right answers to test questions by task", &h->task_test, lines);
-        report_figure_of_parts(p, "Reward by task, mean", &h->task_reward, lines);
+        report_figure_of_parts(p, "Right answers by task, share", &h->task_pass, NULL, lines);
+        report_figure_of_parts(p, "Right answers to test questions by task", &h->task_test, NULL,
+                               lines);
+        report_figure_of_parts(p, "Reward by task, mean", &h->task_reward, NULL, lines);
     }
-    if (history_most(&h->task_level) > 0)
-        report_figure_of_parts(p, "Level of difficulty by task", &h->task_level, lines);
+    if (levels_change(&h->task_level))
+        report_figure_of_parts(p, "Level of difficulty by task", &h->task_level, NULL, lines);
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */
@@ -132,9 +143,7 @@ void report_rl_figures(struct page *p, const struct history *runs, size_t n,
             report_figure(p, runs, n, kinds[i].kind, lines);
     page_put(p, "</div>\n");
     for (size_t i = 0; i < n; i++) {
-        page_put(p, "<h2>");
-        page_text(p, runs[i].name);
-        page_put(p, "</h2>\n");
+        report_heading(p, &runs[i], n);
         if (is_exact(&runs[i]))
             page_put(p, "<p class=\"legend note\">The sampler's log-probability of every token was "
                         "the trainer's, to the bit.</p>\n");

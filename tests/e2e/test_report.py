@@ -93,13 +93,13 @@ def fields(data):
     return out
 
 
-def make_run(path, n=40, **extra):
+def make_run(path, n=40, sources=("<script>", "plays"), **extra):
     path.mkdir()
     steps = []
     for i in range(1, n + 1):
         step = {"step": i, "tokens": 64 * i, "loss": 5 - i / 20, "lr": 1e-3, "norm": 1.5, "skipped": False,
                 "experts": [{"layer": 1, "entropy": 0.9, "most": 1.5}],
-                "sources": {"<script>": {"tokens": 64 * i, "loss": 4.5}}} | extra
+                "sources": {name: {"tokens": 32 * i, "loss": 4.5} for name in sources}} | extra
         if i % 10 == 0:
             step |= {"valid_loss": 5.5 - i / 20}
             step["experts"] = [{"layer": 1, "entropy": 0.9, "most": 1.5, "load": [96, 32, 64, 64]}]
@@ -134,6 +134,17 @@ def test_the_page_is_sound_whole_and_alone(minke, run):
     assert "prefers-color-scheme:dark" in text
     assert "layer 1, expert 0: 1.50 x mean" in page.texts
     assert not re.search(r"nan|inf\b", text, re.I)
+
+
+def test_what_would_be_said_twice_is_left_out(minke, tmp_path):
+    make_run(tmp_path / "one", sources=["plays"])  # its loss is the run's
+    minke("report", tmp_path / "one")
+    page = Page((tmp_path / "one/report.html").read_text())
+    assert "plays" in page.texts and "Loss by source" not in page.texts
+    assert [t.strip() for t in page.texts].count("layer 1") == 4  # not a bare number: two curves, two legends
+    make_rl_run(tmp_path / "two", tasks={"parity": {"pass": 1.0, "reward": 1.0, "level": 4}})
+    minke("report", tmp_path / "two")
+    assert "Level of difficulty by task" not in Page((tmp_path / "two/report.html").read_text()).texts
 
 
 def test_the_first_and_the_last_sample_are_shown_as_text(minke, run):
@@ -201,7 +212,7 @@ def make_rl_run(path, n=40, **extra):
     for i in range(1, n + 1):
         step = {"step": i, "tokens": 0, "reward": i / 50, "pass": i / 40, "asked": 8, "live": 4, "length": 4.0 + i,
                 "truncated": 0.125, "formed": 1.0, "entropy": 0.5, "updates": 1, "loss": -0.1, "norm": 1.5,
-                "lr": 1e-3, "clipped": 0.0, "tasks": {t: {"pass": i / 40, "reward": i / 50, "level": 2}
+                "lr": 1e-3, "clipped": 0.0, "tasks": {t: {"pass": i / 40, "reward": i / 50, "level": 2 + i // 20}
                                                       for t in ("parity", "<script>")}} | extra
         if i % 10 == 0:
             step["test"] = {"pass": i / 80, "length": 2.0, "questions": 9, "tasks": {"parity": {"pass": i / 80}}}
@@ -246,7 +257,7 @@ def test_runs_of_rewards_are_compared(minke, run, tmp_path):
         make_rl_run(tmp_path / name)
     out, picture = tmp_path / "both.html", tmp_path / "length.svg"
     r = minke("report", tmp_path / "one", tmp_path / "two", "-o", out, "--svg", picture, "--series", "length")
-    assert r.returncode == 0
+    assert r.returncode == 0 and r.stdout.splitlines()[-2:] == [str(out), str(picture)]
     page = Page(out.read_text())
     assert "Right answers to test questions, share" in page.texts
     assert "".join(page.texts).count("to the bit") == 2  # no mismatch was written: exact runs
@@ -263,6 +274,10 @@ def test_runs_of_rewards_are_compared(minke, run, tmp_path):
 def test_mistakes_are_named(minke, run, tmp_path):
     failed(minke("report", tmp_path / "nix"), "nix", "no such folder")
     failed(minke("report", ROOT / "docs"), "docs", "no run")
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores/results.json").write_text('{"results": {}}')
+    for folders in ((run[0], tmp_path / "scores"), (tmp_path / "scores", run[0])):
+        failed(minke("report", *folders, "-o", tmp_path / "x.html"), "scores has scores", "first has none")
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun/recipe.yaml").write_text("")
     failed(minke("report", tmp_path / "begun"), "begun", "no step")

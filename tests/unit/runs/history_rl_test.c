@@ -123,6 +123,28 @@ static void curves_are_over_steps(void **state)
     history_release(&h);
 }
 
+/* Its zeros are no loss, no norm and no learning rate; its speed is one. */
+static void a_step_without_an_update_leaves_gaps(void **state)
+{
+    struct run *r = *state;
+    struct history h;
+    struct mk_error err;
+
+    put(r, "metrics.jsonl",
+        STEP1 "{\"step\":2,\"tokens\":1800,\"reward\":1,\"pass\":1,\"asked\":16,\"live\":0,"
+              "\"updates\":0,\"loss\":0,\"norm\":0,\"lr\":0,\"tasks\":{}}\n");
+    put(r, "timing.jsonl", "{\"step\":2,\"ms\":500,\"tokens_per_s\":300}\n");
+    if (history_read(&h, r->dir, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(h.series[HISTORY_PASS].n, 2);
+    assert_int_equal(h.series[HISTORY_LOSS].n, 1);
+    assert_int_equal(h.series[HISTORY_NORM].n, 1);
+    assert_true(history_last(&h.series[HISTORY_LR]) == 1e-3);
+    assert_true(history_last(&h.series[HISTORY_LIVE]) == 0);
+    assert_true(history_last(&h.series[HISTORY_SPEED]) == 300);
+    history_release(&h);
+}
+
 static void answers_are_of_the_first_the_last_and_steps_between(void **state)
 {
     static const int64_t steps[] = {10, 20, 40, 50, 70, 90};
@@ -171,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(curves_are_over_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_step_without_an_update_leaves_gaps, setup, teardown),
         cmocka_unit_test_setup_teardown(answers_are_of_the_first_the_last_and_steps_between, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_damaged_line_is_refused_by_number, setup, teardown),
