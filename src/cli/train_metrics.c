@@ -168,6 +168,8 @@ int train_write_metrics(struct train_run *run, const struct step_report *r,
     code = metrics_append(&run->folder.metrics, text, err);
     free(text);
     speed = (double)r->n_tokens * 1000 / (step_ms > 0 ? step_ms : 1e-3);
+    if (!code)
+        code = train_correct_peak(run, speed, err);
     snprintf(timing, sizeof timing,
              "{\"step\":%" PRId64
              ",\"ms\":%.1f,\"tokens_per_s\":%.1f,\"utilisation\":%.4f,\"cpu_ms\":%.0f}",

@@ -32,6 +32,7 @@ struct train_run {
     double begun_ms, shown_ms;
     double trained_ms; /* in steps, without evaluations */
     double token_ops, peak_ops; /* see train/speed.h */
+    double peak_ms; /* when a step last asked for another measurement of the peak, 0: none did */
     struct memory_told memory;
     struct evaluation valid; /* the last one */
     double valid_ema;        /* its loss with the mean of weights */
@@ -67,6 +68,8 @@ struct trainer_options train_options(const struct recipe *r);
 int train_set_devices(struct trainer_options *o, const struct arch *a, struct mk_error *err);
 /* Tells what the run will need and what the machine can do; refuses when it is too little. */
 int train_announce(struct train_run *run, struct mk_error *err);
+/* Behind a step of this speed: measures the machine again when no machine could be so fast. */
+int train_correct_peak(struct train_run *run, double tokens_per_s, struct mk_error *err);
 /* Tells how it went: each source's part, memory. */
 void train_finish(const struct train_run *run);
 

@@ -13,6 +13,7 @@
 double speed_token_ops(const struct params *p);
 /* Operations a second of the products of c, with weights of this type (MK_F32, MK_BF16,
  * MK_F8_E4M3): measured for some hundredths of a second, the best of several. */
+#define SPEED_PEAK_BYTES ((uint64_t)9 << 20) /* that it takes, and gives back */
 int speed_peak(struct compute *c, enum dtype type, double *ops, struct mk_error *err);
 
 #endif
