@@ -96,8 +96,8 @@ int tasks_corpus_command(int argc, char **argv)
         "  level=L, level=L-H      difficulty (all levels equally often)\n"
         "  scratchpad=S, search=S, impatient=S\n"
         "                          share of documents with such a thought; the others\n"
-        "                          answer at once\n"
-        "minke tasks corpus parity,level=4,scratchpad=0.15 step,weight=0.5 --out c.jsonl",
+        "                          answer at once\n\n"
+        "example: minke tasks corpus parity,scratchpad=0.15 step,weight=0.5 --out c.jsonl",
         1, 64, options};
     struct mk_error err = {0};
     int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);

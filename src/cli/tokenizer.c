@@ -5,13 +5,19 @@
 #include "cli/cli.h"
 #include "formats/text_source.h"
 #include "tokenizer/bpe_train.h"
+#include "tokenizer/unicode.h"
 
 #define MAX_DOCUMENT ((size_t)4 << 30)
 
-/* Texts, and what is said in conversations. */
-static int add_document(struct bpe_trainer *t, const struct text_document *d, struct mk_error *err)
+/* Texts, and what is said in conversations. As minke data build, which would leave it out, nothing
+ * is learned of a text that is not UTF-8. */
+static int add_document(struct bpe_trainer *t, const struct text_document *d, int64_t *n_broken,
+                        struct mk_error *err)
 {
-    int rc = d->text ? bpe_trainer_add(t, d->text, d->n, err) : 0;
+    bool broken = d->text && !utf8_is_sound(d->text, d->n);
+    int rc = d->text && !broken ? bpe_trainer_add(t, d->text, d->n, err) : 0;
+
+    *n_broken += broken;
 
     for (size_t i = 0; !rc && i < d->n_messages; i++)
         rc = bpe_trainer_add(t, d->messages[i].content, d->messages[i].n, err);
@@ -19,7 +25,7 @@ static int add_document(struct bpe_trainer *t, const struct text_document *d, st
 }
 
 static int add_source(struct bpe_trainer *t, const char *path, const char *field,
-                      struct mk_error *err)
+                      int64_t *n_broken, struct mk_error *err)
 {
     struct text_source_options o = text_source_defaults();
     struct text_document d;
@@ -34,16 +40,30 @@ static int add_source(struct bpe_trainer *t, const char *path, const char *field
     if (rc)
         return rc;
     while (!(rc = text_source_next(s, &d, &more, err)) && more)
-        if ((rc = add_document(t, &d, err)))
+        if ((rc = add_document(t, &d, n_broken, err)))
             break;
     text_source_close(s);
     return rc;
 }
 
-static void print_report(const struct bpe_train_report *r, int32_t wanted, const char *dir)
+/* In what was read, from the first of the files on. */
+static int check_text(const struct bpe_trainer *t, const char *file, int64_t n_broken,
+                      struct mk_error *err)
+{
+    if (bpe_trainer_report(t).n_bytes > 0)
+        return 0;
+    return mk_error_set(err, MK_EINVAL, "%s: there is no text in it%s", file,
+                        n_broken ? " that is UTF-8" : "");
+}
+
+static void print_report(const struct bpe_train_report *r, int64_t n_broken, int32_t wanted,
+                         const char *dir)
 {
     printf("%lld bytes, %lld pieces, %lld of them different\n", (long long)r->n_bytes,
            (long long)r->n_pieces, (long long)r->n_words);
+    if (n_broken)
+        printf("%lld %s not UTF-8 left out\n", (long long)n_broken,
+               n_broken > 1 ? "documents" : "document");
     if (r->n_left_out)
         printf("%lld pieces over %d bytes left out\n", (long long)r->n_left_out,
                BPE_TRAIN_MAX_PIECE);
@@ -57,10 +77,13 @@ static int train(const struct bpe_train_options *o, const char *dir, const char 
                  char **files, int n_files, bool quiet, struct mk_error *err)
 {
     struct bpe_trainer *t = NULL;
+    int64_t n_broken = 0;
     int rc = bpe_trainer_create(&t, o, err);
 
     for (int i = 0; !rc && i < n_files; i++)
-        rc = add_source(t, files[i], field, err);
+        rc = add_source(t, files[i], field, &n_broken, err);
+    if (!rc)
+        rc = check_text(t, files[0], n_broken, err);
     if (!rc)
         rc = bpe_trainer_run(t, err);
     if (!rc)
@@ -68,7 +91,7 @@ static int train(const struct bpe_train_options *o, const char *dir, const char 
     if (!rc && !quiet) {
         struct bpe_train_report r = bpe_trainer_report(t);
 
-        print_report(&r, o->n_vocab, dir);
+        print_report(&r, n_broken, o->n_vocab, dir);
     }
     bpe_trainer_free(t);
     return rc;

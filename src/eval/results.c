@@ -87,6 +87,10 @@ static int compare(const char *path, const json_t *there, const json_t *config,
 
         if (json_equal(has, want) || !strcmp(key, "model")) /* a name; the fingerprint tells */
             continue;
+        if (!strcmp(key, "fingerprint") || !strcmp(key, "suites")) /* nothing to read */
+            return mk_error_set(err, MK_EINVAL,
+                                "%s is of another evaluation, of %s: say another --out", path,
+                                strcmp(key, "suites") ? "another model" : "other suites");
         a = json_dumps(has, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
         b = json_dumps(want, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
         mk_error_set(err, MK_EINVAL,

@@ -159,7 +159,7 @@ int suites_add(struct suites *s, const char *list, struct mk_error *err)
     char *copy = strdup(list), *at = copy, *word;
     int rc = copy ? 0 : mk_error_memory(err, strlen(list) + 1);
 
-    while (!rc && (word = strsep(&at, ",")))
+    while (!rc && (word = strsep(&at, ",")) && (word += strspn(word, " ")))
         rc = *word ? add_one(s, word, err)
                    : mk_error_set(err, MK_EINVAL, "'%.60s': a suite without a name", list);
     free(copy);

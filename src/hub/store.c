@@ -117,6 +117,21 @@ static int note_name(void *user, const char *name)
     return 0;
 }
 
+/* What the folder is instead, as far as that helps. */
+static int no_model(const char *folder, struct mk_error *err)
+{
+    char path[HUB_PATH_MAX];
+
+    if (!files_join(path, folder, "pipeline.yaml", err) && !access(path, F_OK))
+        return mk_error_set(err, MK_ENOTFOUND,
+                            "%s: is a pipeline's: name a stage of it, a folder in it", folder);
+    if (!files_join(path, folder, "checkpoints", err) && !access(path, F_OK))
+        return mk_error_set(err, MK_ENOTFOUND, "%s: is a run that has no checkpoint yet", folder);
+    return mk_error_set(err, MK_ENOTFOUND,
+                        "%s: holds no model: neither config.json with .safetensors nor a .gguf",
+                        folder);
+}
+
 int store_model_in(const char *folder, char path[HUB_PATH_MAX], struct mk_error *err)
 {
     struct contents c = {0};
@@ -138,10 +153,7 @@ int store_model_in(const char *folder, char path[HUB_PATH_MAX], struct mk_error 
     model_file_of_run(path);
     if (strcmp(path, folder) != 0)
         return 0;
-    return mk_error_set(err, MK_ENOTFOUND,
-                        "%s: holds no model: neither config.json with .safetensors "
-                        "nor a .gguf",
-                        folder);
+    return no_model(folder, err);
 }
 
 struct sum {

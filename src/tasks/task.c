@@ -245,9 +245,12 @@ int task_draw(const struct task *t, enum task_split split, int level, uint64_t s
               int64_t index, struct task_item *item, struct mk_error *err)
 {
     *item = (struct task_item){.question = NULL};
-    if (level < 0 || level > task_max_level(t) || index < 0)
-        return mk_error_set(err, MK_EINVAL, "%s: level %d, index %" PRId64 ": levels are 0 to %d",
-                            task_name(t), level, index, task_max_level(t));
+    if (level < 0 || level > task_max_level(t))
+        return mk_error_set(err, MK_EINVAL, "%s: level %d: levels are 0 to %d", task_name(t), level,
+                            task_max_level(t));
+    if (index < 0)
+        return mk_error_set(err, MK_EINVAL, "%s: there is no question %" PRId64, task_name(t),
+                            index);
     return t->kind ? draw_built_in(t->kind, split, level, seed, index, item, err)
                    : draw_from_file(t, split, seed, index, item, err);
 }

@@ -69,26 +69,12 @@ static int open_splitter(struct bpe_trainer *t, struct mk_error *err)
     return splitter_init(&t->splitter, &v, t->classes, err);
 }
 
-static bool is_utf8(const char *s)
-{
-    size_t n = strlen(s);
-
-    for (size_t at = 0; at < n;) {
-        struct utf8_char c = utf8_at((const unsigned char *)s + at, n - at);
-
-        if (c.code == UNICODE_BROKEN)
-            return false;
-        at += (size_t)c.n;
-    }
-    return true;
-}
-
 static int check_special(const struct bpe_trainer *t, int32_t i, struct mk_error *err)
 {
     const char *s = t->o.specials[i];
 
-    if (strlen(s) < 2 || strlen(s) > MAX_SPECIAL_BYTES || !is_utf8(s) || utf8_length(
-            (const unsigned char *)s, strlen(s)) == (int)strlen(s))
+    if (strlen(s) < 2 || strlen(s) > MAX_SPECIAL_BYTES || !utf8_is_sound(s, strlen(s)) ||
+        utf8_length((const unsigned char *)s, strlen(s)) == (int)strlen(s))
         return mk_error_set(err, MK_EINVAL,
                             "special token %d, '%.40s', must be UTF-8 of 2 to %d characters", i, s,
                             MAX_SPECIAL_BYTES);

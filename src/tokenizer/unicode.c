@@ -103,6 +103,18 @@ static bool second_fits(unsigned char first, unsigned char second)
     return second >= low && second <= high;
 }
 
+bool utf8_is_sound(const char *text, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        struct utf8_char c = utf8_at((const unsigned char *)text + at, n - at);
+
+        if (c.code == UNICODE_BROKEN)
+            return false;
+        at += (size_t)c.n;
+    }
+    return true;
+}
+
 size_t utf8_prefix(const unsigned char *s, size_t n)
 {
     size_t length = length_of(s[0]), k = 1;

@@ -32,6 +32,9 @@ int utf8_length(const unsigned char *s, size_t n);
  * to 3. */
 size_t utf8_prefix(const unsigned char *s, size_t n);
 
+/* Are there sound characters alone? */
+bool utf8_is_sound(const char *text, size_t n);
+
 struct utf8_char { uint32_t code; int n; };
 
 static inline struct utf8_char utf8_at(const unsigned char *s, size_t n)

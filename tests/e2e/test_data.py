@@ -36,6 +36,18 @@ def corpus(tmp_path):
     return path, texts
 
 
+def test_no_vocabulary_is_learned_of_what_is_no_text(minke, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "latin.txt").write_bytes("crème brûlée, à la carte. ".encode("latin-1") * 20)
+    (tmp_path / "sound.txt").write_text("crème brûlée, à la carte. " * 20)
+    train = ("tokenizer", "train", "--out", tmp_path / "t", "--vocab", 300)
+    failed(minke(*train, tmp_path / "empty.txt"), "empty.txt: there is no text in it")
+    failed(minke(*train, tmp_path / "latin.txt"), "latin.txt: there is no text in it that is UTF-8")
+    assert not (tmp_path / "t").exists()
+    r = minke(*train, tmp_path / "latin.txt", tmp_path / "sound.txt")
+    assert r.returncode == 0 and "1 document not UTF-8 left out\n" in r.stdout
+
+
 def build(minke, tokenizer, out, *args):
     r = minke("data", "build", "-t", tokenizer, "-o", out, "--json", *args)
     assert r.returncode == 0, r.stderr

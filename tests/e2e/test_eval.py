@@ -273,6 +273,8 @@ def test_another_evaluation_is_not_written_over(minke, gsm8k, tmp_path):
     assert minke("eval", copy, *again[2:], 4).returncode == 0
     (out / "results.json").write_bytes(before["results.json"])
     failed(minke(*again, 5), "max_tokens is 4 and not 5", "--out")
+    failed(minke(*again, 4, "--suite", "parity"), "of other suites: say another --out")
+    failed(minke("eval", ROOT / "recipes/zero/reasoner", *again[2:], 4), "of another model: say another --out")
     lines = gsm8k.read_text().splitlines(True)
     gsm8k.write_text("".join([lines[0], lines[2], lines[1], *lines[3:]]))
     failed(minke(*again, 4), "line 2", "another question")
@@ -431,7 +433,7 @@ def test_models_are_compared_side_by_side(minke, gsm8k, mmlu, tmp_path):
     assert f"{mean:+.4f} ({error:.4f})" in row
     assert row.endswith("*")  # c answered five questions: two samples
     assert str(other) in r.stdout
-    failed(minke("report", tmp_path / "a", tmp_path / "nothing"), "nothing/results.json")
+    failed(minke("report", tmp_path / "a", tmp_path / "nothing"), "a has scores", "nothing has none")
     (tmp_path / "b/mmlu.jsonl").write_text("nonsense\n")
     failed(minke("report", tmp_path / "a", tmp_path / "b"), "mmlu.jsonl", "line 1")
 

@@ -335,6 +335,10 @@ def test_inspect_needs_the_config_alone_and_says_so(minke, tmp_path, name):
     failed(minke("generate", tmp_path, "-p", "a"), "holds no model")
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "gone"}}')
     failed(minke("inspect", tmp_path), "holds no model")
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    failed(minke("generate", tmp_path / "run", "-p", "a"), "is a run that has no checkpoint yet")
+    (tmp_path / "run/pipeline.yaml").touch()
+    failed(minke("generate", tmp_path / "run", "-p", "a"), "is a pipeline's: name a stage of it")
 
 
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"LC_ALL": "C"}], ids=repr)
