@@ -65,6 +65,15 @@ def test_a_pipeline_can_be_planned(minke, recipe):
     failed(minke("train", recipe, "--dry-run"), recipe.name, "minke pipeline")
 
 
+def test_the_stages_of_pipelines_are_what_they_were(tmp_path):
+    """However much of them is said in `defaults`."""
+    golden = load(ROOT / "tools/golden/pipelines.py")
+    found = golden.pipelines()
+    assert len(found) >= 5 and sorted(found.values()) == sorted(golden.GOLDEN.glob("*"))
+    for recipe, frozen in found.items():
+        assert golden.explain(recipe, tmp_path) == frozen.read_text(), recipe
+
+
 def test_a_plan_read_again_is_the_plan(minke, tmp_path):
     model = ROOT / "recipes/shakespeare/config.json"
     options = ("--set", f"model.config={model}")
