@@ -14,15 +14,6 @@
 
 static const char reference[] = "stage:";
 
-static const char *const kinds[] = {"", "corpus", "pretrain", "sft", "dpo", "reward", "rl",
-                                    "sample"};
-#define N_KINDS ((int)(sizeof kinds / sizeof *kinds))
-
-const char *stage_kind_name(enum stage_kind kind)
-{
-    return kinds[kind];
-}
-
 const struct pipeline_stage *pipeline_find(const struct pipeline *p, const char *name)
 {
     for (int32_t i = 0; i < p->n; i++)
@@ -101,7 +92,7 @@ static int check_references(const struct pipeline *p, int32_t index, struct mk_e
         if (of && list[i].reward_model && of->kind != STAGE_REWARD)
             return mk_error_set(err, MK_EINVAL,
                                 "%s: stage %s is of kind %s, one of kind reward is wanted",
-                                list[i].key, of->name, kinds[of->kind]);
+                                list[i].key, of->name, stage_kind_name(of->kind));
     }
     return 0;
 }
@@ -185,11 +176,9 @@ static int check_sets(struct pipeline *p, const char *const *sets, int32_t n_set
 
 static int read_kind(const char *text, enum stage_kind *kind, struct mk_error *err)
 {
-    for (int i = 1; i < N_KINDS; i++)
-        if (!strcmp(kinds[i], text)) {
-            *kind = (enum stage_kind)i;
+    for (*kind = STAGE_NONE + 1; *kind < N_STAGE_KINDS; ++*kind)
+        if (!strcmp(stage_kind_name(*kind), text))
             return 0;
-        }
     return mk_error_set(err, MK_EINVAL,
                         "kind: '%.40s' is not one of corpus, pretrain, sft, dpo, reward, rl, "
                         "sample",
@@ -224,7 +213,10 @@ static int read_head(const struct pipeline *p, const struct stage_text *text,
         return mk_error_set(err, MK_EINVAL, "name: letters, digits, - and _, at most 60");
     if (pipeline_find(p, text->name))
         return mk_error_set(err, MK_EINVAL, "name: an earlier stage has it too");
-    return read_kind(text->kind, &stage->kind, err);
+    if (read_kind(text->kind, &stage->kind, err))
+        return err->code;
+    stage->defaults = &p->text->defaults[stage->kind];
+    return 0;
 }
 
 static int read_stage(struct pipeline *p, const char *path, const char *const *sets,

@@ -2,6 +2,8 @@
  * four stages (2501.12948, section 2.3) are one.
  *
  *     out: runs/r1              # every stage has a folder of its own in it
+ *     defaults:                 # of all stages of a kind, as though it stood in each
+ *       sft: {train: {batch: 32}}
  *     stages:
  *     - name: cold-start        # a recipe (recipe.h), its name and its kind
  *       kind: sft
@@ -53,8 +55,6 @@ int pipeline_read(struct pipeline *p, const char *path, const char *const *sets,
 int pipeline_parse(struct pipeline *p, const char *text, size_t n, const char *path,
                    const char *const *sets, int32_t n_sets, struct mk_error *err);
 void pipeline_release(struct pipeline *p);
-/* "sft". */
-const char *stage_kind_name(enum stage_kind kind);
 /* NULL when there is none. */
 const struct pipeline_stage *pipeline_find(const struct pipeline *p, const char *name);
 

@@ -12,7 +12,7 @@
 #define BASE_KEY 0 /* in the table */
 
 /* Whose value counts, nearest first. */
-enum { OWN, BASE, N_LAYERS };
+enum { OWN, DEFAULTS, BASE, N_LAYERS };
 
 /* Owned by a recipe: what its strings point into. */
 struct recipe_text {
@@ -20,7 +20,7 @@ struct recipe_text {
     struct recipe_layer layers[N_LAYERS];
     struct file_text *file, *base; /* owned, libcyaml's: the layers that are not a pipeline's */
     struct recipe_stage stage;
-    char part[80]; /* "stage NAME" */
+    char part[80], defaults_part[40]; /* "stage NAME", "defaults.KIND" */
     char base_path[BASE_PATH];
 };
 
@@ -348,6 +348,9 @@ int recipe_of_stage(struct recipe *r, const struct file_text *file,
     t->stage = *stage;
     snprintf(t->part, sizeof t->part, "stage %.60s", stage->name);
     put_own(t, file, path);
+    snprintf(t->defaults_part, sizeof t->defaults_part, "defaults.%s",
+             stage_kind_name(stage->kind));
+    t->layers[DEFAULTS] = (struct recipe_layer){stage->defaults, path, t->defaults_part};
     return finish(r, path, sets, n_sets, err);
 }
 

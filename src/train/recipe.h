@@ -48,8 +48,11 @@ enum stage_kind {
     STAGE_DPO,
     STAGE_REWARD,
     STAGE_RL,
-    STAGE_SAMPLE
+    STAGE_SAMPLE,
+    N_STAGE_KINDS
 };
+/* "sft"; "" of STAGE_NONE. */
+const char *stage_kind_name(enum stage_kind kind);
 
 #define RECIPE_MAX_TEACHERS 8
 

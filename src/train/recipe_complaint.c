@@ -122,14 +122,17 @@ static void find_candidates(struct candidates *out, const char *where, bool pipe
     static const char *const of_entries[] = {"path",      "name",       "weight", "weights",
                                              "format",    "tokens",     "level",  "level_max",
                                              "impatient", "scratchpad", "search"};
-    static const char *const of_pipelines[] = {"out", "seed", "threads", "stages"};
+    static const char *const of_pipelines[] = {"out", "seed", "threads", "defaults", "stages"};
     size_t length = strlen(where);
     bool stage = begins(where, "stages (") && !strchr(where, '.');
     int32_t n;
     const struct recipe_key *keys = recipe_keys(&n);
 
     out->n = 0;
-    if (pipeline && !length) {
+    if (pipeline && !strcmp(where, "defaults")) {
+        for (int kind = STAGE_NONE + 1; kind < N_STAGE_KINDS; kind++)
+            offer(out, where, stage_kind_name((enum stage_kind)kind));
+    } else if (pipeline && !length) {
         for (size_t i = 0; i < sizeof of_pipelines / sizeof *of_pipelines; i++)
             offer(out, "", of_pipelines[i]);
     } else if (length && where[length - 1] == ')' && !stage) {
@@ -163,13 +166,17 @@ static int explain_key(const struct recipe_complaint *c, const char *key,
     int line = (int)recipe_tree_key_line(tree, find_place(tree, c->where), key, 0), found;
     const char *dot = *c->where ? "." : "";
 
-    if (!pipeline && !*c->where && !strcmp(key, "stages"))
-        return mk_error_set(err, MK_EFORMAT, "%s:%d: has stages: minke pipeline runs them", path,
-                            line);
+    if (!pipeline && !*c->where && (!strcmp(key, "stages") || !strcmp(key, "defaults")))
+        return mk_error_set(err, MK_EFORMAT, "%s:%d: has %s: minke pipeline runs them", path, line,
+                            key);
     if (pipeline && !*c->where && is_section(key))
         return mk_error_set(err, MK_EFORMAT,
                             "%s:%d: '%s' is a key of stages, not of a pipeline; a recipe of one "
                             "run is for minke train or minke rl",
+                            path, line, key);
+    if (pipeline && !strcmp(c->where, "defaults") && is_section(key))
+        return mk_error_set(err, MK_EFORMAT,
+                            "%s:%d: defaults are of one kind of stage each: defaults.sft.%s, say",
                             path, line, key);
     find_candidates(&known, c->where, pipeline);
     found = nearest_word(key, known.names, known.n);

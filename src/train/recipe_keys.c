@@ -1,4 +1,4 @@
-/* recipe_keys.c: every key of a recipe. */
+/* recipe_keys.c: every key of a recipe, and every kind of stage. */
 #include "train/recipe.h"
 
 #include <stddef.h>
@@ -271,4 +271,12 @@ const struct recipe_key *recipe_keys(int32_t *n)
 {
     *n = (int32_t)(sizeof keys / sizeof *keys);
     return keys;
+}
+
+const char *stage_kind_name(enum stage_kind kind)
+{
+    static const char *const names[N_STAGE_KINDS] = {
+        "", "corpus", "pretrain", "sft", "dpo", "reward", "rl", "sample"};
+
+    return names[kind];
 }

@@ -18,8 +18,11 @@ struct schema {
     cyaml_schema_field_t top[MAX_SECTIONS + RECIPE_MAX_KEYS];
     int32_t n_top;
     cyaml_schema_value_t root;
-    cyaml_schema_value_t stage; /* of a pipeline: top, a name and a kind */
-    cyaml_schema_field_t pipeline[5];
+    /* Of a pipeline: stages, which are recipes with a name and a kind, and recipes by kind. */
+    cyaml_schema_field_t of_stage[MAX_SECTIONS + RECIPE_MAX_KEYS];
+    cyaml_schema_value_t stage;
+    cyaml_schema_field_t of_kinds[N_STAGE_KINDS]; /* the last is the end */
+    cyaml_schema_field_t pipeline[6];
 };
 
 /* clang-format off */
@@ -239,13 +242,32 @@ void recipe_text_free(struct file_text *file)
     give_back(&schema, file);
 }
 
+/* Recipes inside a pipeline: its stages, and what all stages of a kind share. */
+static void make_parts(struct schema *s)
+{
+    static const cyaml_schema_field_t head[] = {
+        CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct stage_text, name, 1, MAX_TEXT),
+        CYAML_FIELD_STRING_PTR("kind", CYAML_FLAG_POINTER, struct stage_text, kind, 1, MAX_TEXT)};
+
+    memcpy(s->of_stage, s->top, sizeof s->top);
+    memcpy(s->of_stage + s->n_top, head, sizeof head);
+    s->stage = (cyaml_schema_value_t){.type = CYAML_MAPPING,
+                                      .flags = CYAML_FLAG_DEFAULT,
+                                      .data_size = sizeof(struct stage_text),
+                                      .mapping = {.fields = s->of_stage}};
+    for (int kind = STAGE_NONE + 1; kind < N_STAGE_KINDS; kind++)
+        s->of_kinds[kind - 1] = (cyaml_schema_field_t){
+            .key = stage_kind_name((enum stage_kind)kind),
+            .value = {.type = CYAML_MAPPING,
+                      .flags = CYAML_FLAG_OPTIONAL,
+                      .data_size = sizeof(struct file_text),
+                      .mapping = {.fields = s->top}},
+            .data_offset = (uint32_t)((size_t)kind * sizeof(struct file_text))};
+}
+
 /* From the schema of recipes. */
 static void make_pipeline_schema(struct schema *s)
 {
-    static const cyaml_schema_field_t name = CYAML_FIELD_STRING_PTR(
-        "name", CYAML_FLAG_POINTER, struct stage_text, name, 1, MAX_TEXT);
-    static const cyaml_schema_field_t kind = CYAML_FIELD_STRING_PTR(
-        "kind", CYAML_FLAG_POINTER, struct stage_text, kind, 1, MAX_TEXT);
     cyaml_schema_field_t pipeline[] = {
         CYAML_FIELD_STRING_PTR("out", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                struct pipeline_text, out, 0, MAX_TEXT),
@@ -253,17 +275,14 @@ static void make_pipeline_schema(struct schema *s)
                                struct pipeline_text, seed, 0, MAX_TEXT),
         CYAML_FIELD_STRING_PTR("threads", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                struct pipeline_text, threads, 0, MAX_TEXT),
+        CYAML_FIELD_MAPPING("defaults", CYAML_FLAG_OPTIONAL, struct pipeline_text, defaults,
+                            s->of_kinds),
         CYAML_FIELD_SEQUENCE("stages", CYAML_FLAG_POINTER, struct pipeline_text, stages, &s->stage,
                              1, PIPELINE_MAX_STAGES),
         CYAML_FIELD_END};
 
     make_schema(s);
-    s->top[s->n_top++] = name;
-    s->top[s->n_top++] = kind;
-    s->stage = (cyaml_schema_value_t){.type = CYAML_MAPPING,
-                                      .flags = CYAML_FLAG_DEFAULT,
-                                      .data_size = sizeof(struct stage_text),
-                                      .mapping = {.fields = s->top}};
+    make_parts(s);
     memcpy(s->pipeline, pipeline, sizeof pipeline);
     s->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                      .flags = CYAML_FLAG_POINTER,
@@ -274,9 +293,13 @@ static void make_pipeline_schema(struct schema *s)
 static void note_pipeline(struct pipeline_text *file, struct recipe_tree *t)
 {
     const yaml_node_t *root = recipe_tree_root(t), *stages = recipe_tree_value(t, root, "stages");
+    const yaml_node_t *defaults = recipe_tree_value(t, root, "defaults");
 
     file->seed_line = recipe_tree_key_line(t, root, "seed", 0);
     file->threads_line = recipe_tree_key_line(t, root, "threads", 0);
+    for (int kind = STAGE_NONE + 1; kind < N_STAGE_KINDS; kind++)
+        note_lines(&file->defaults[kind], t,
+                   recipe_tree_value(t, defaults, stage_kind_name((enum stage_kind)kind)));
     for (uint64_t i = 0; i < file->stages_count; i++) {
         const yaml_node_t *stage = recipe_tree_entry(t, stages, i);
 

@@ -50,6 +50,7 @@ struct stage_text {
 struct pipeline_text {
     char *out, *seed, *threads;
     int32_t seed_line, threads_line;
+    struct file_text defaults[N_STAGE_KINDS]; /* empty where none are given */
     struct stage_text *stages;
     uint64_t stages_count;
 };
@@ -69,7 +70,7 @@ void pipeline_text_free(struct pipeline_text *file);
 struct recipe_layer {
     const struct file_text *file; /* NULL: there is none */
     const char *path;
-    const char *part; /* of the file, "stage NAME"; "": all of it */
+    const char *part; /* of the file, "stage NAME" say; "": all of it */
 };
 
 /* Puts "PATH:LINE: PART: " in front of a message; line 0 is left out. Returns err's code. */
@@ -87,12 +88,13 @@ int recipe_put_lists(struct recipe *r, const struct recipe_layer *from, struct m
 struct recipe_stage {
     enum stage_kind kind;
     const char *name;
+    const struct file_text *defaults; /* what stages of its kind share */
     struct recipe_shared {
         const char *value; /* of stages that do not say; or NULL */
         int32_t line;      /* 0: given with --set */
     } seed, threads;
 };
-/* A stage's recipe; file is borrowed and must outlive it. path: of the pipeline. */
+/* A stage's recipe; file and defaults are borrowed and must outlive it. path: of the pipeline. */
 int recipe_of_stage(struct recipe *r, const struct file_text *file,
                     const struct recipe_stage *stage, const char *path, const char *const *sets,
                     int32_t n_sets, struct mk_error *err);

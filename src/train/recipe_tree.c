@@ -92,7 +92,8 @@ static int check_node(struct nest *s, const yaml_event_t *e, const yaml_char_t *
     if (anchor)
         return mk_error_set(err, MK_EFORMAT,
                             "%s:%d: anchors and aliases (&%.60s, *%.60s) are not read here: write "
-                            "it out, or put it in quotes if it is a text",
+                            "it out (stages of a pipeline share 'defaults'), or put a text in "
+                            "quotes",
                             s->path, line, (const char *)anchor, (const char *)anchor);
     if (!s->depth && scalar && !e->data.scalar.length)
         return mk_error_set(err, MK_EFORMAT, "%s: is empty", s->path);

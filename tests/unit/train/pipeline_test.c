@@ -77,6 +77,63 @@ static void stages_are_recipes_whose_kind_says_what_they_do_not(void **state)
     pipeline_release(&p);
 }
 
+static const char shared[] = "threads: 2\n"
+                             "defaults:\n"
+                             "  sft:\n"
+                             "    seed: 9\n"
+                             "    model: {config: c.json}\n"
+                             "    train: {batch: 4, tokens: 10}\n"
+                             "    data:\n"
+                             "      sequence: 64\n"
+                             "      sources: [{path: a}, {path: b}]\n"
+                             "  rl:\n"
+                             "    tasks: [{name: add}]\n"
+                             "    train: {batch: 5}\n"
+                             "stages:\n"
+                             "- name: one\n"
+                             "  kind: sft\n"
+                             "- name: two\n"
+                             "  kind: sft\n"
+                             "  seed: 3\n"
+                             "  train: {batch: 6}\n"
+                             "  data: {sources: [{path: c, format: text}]}\n"
+                             "- name: three\n"
+                             "  kind: rl\n"
+                             "  model: {from: stage:two}\n"
+                             "- name: four\n"
+                             "  kind: pretrain\n"
+                             "  model: {config: d.json}\n"
+                             "  data: {sources: [{path: e}]}\n";
+
+static void defaults_stand_in_every_stage_of_their_kind_alone(void **state)
+{
+    const char *sets[] = {"two.train.tokens=7"};
+    struct pipeline p;
+    struct mk_error err;
+    struct recipe *one, *two, *three, *four;
+
+    (void)state;
+    if (read_text(&p, shared, sets, 1, &err))
+        fail_msg("%s", err.text);
+    one = &p.stages[0].recipe;
+    two = &p.stages[1].recipe;
+    three = &p.stages[2].recipe;
+    four = &p.stages[3].recipe;
+    assert_string_equal(one->model.config, "c.json");
+    assert_true(one->seed == 9 && two->seed == 3 && four->seed == 0);
+    assert_true(one->threads == 2 && two->threads == 2 && four->threads == 2);
+    assert_true(one->train.batch == 4 && two->train.batch == 6 && three->train.batch == 5 &&
+                four->train.batch == 16);
+    assert_true(one->train.tokens == 10 && two->train.tokens == 7);
+    assert_true(one->data.sequence == 64 && two->data.sequence == 64 &&
+                three->data.sequence == 256 && four->data.sequence == 256);
+    assert_true(one->data.n_sources == 2 && two->data.n_sources == 1); /* a list goes whole */
+    assert_int_equal(one->data.sources[1].format, RECIPE_FORMAT_CHAT);
+    assert_int_equal(two->data.sources[0].format, RECIPE_FORMAT_TEXT);
+    assert_true(one->n_tasks == 0 && three->n_tasks == 1);
+    pipeline_release(&p);
+}
+
 static int result_of(void *user, const struct pipeline_stage *of, char path[4096],
                      struct mk_error *err)
 {
@@ -137,6 +194,19 @@ static void what_is_wrong_is_named(void **state)
          {":10: stage b: tasks.weight: '-1'", ""}},
         {STAGE "- name: b\n  kind: rl\n  model: {from: c}\n", {":6: stage b: has no tasks", ""}},
         {STAGE "seed: x\n", {":6: seed: 'x'", "whole"}},
+        {STAGE "defaults:\n  sft:\n    train:\n      batch: 0\n",
+         {":9: defaults.sft: train.batch: '0'", ""}},
+        {STAGE "defaults:\n  sft:\n    tasks:\n    - {name: add, level: -1}\n",
+         {":9: defaults.sft: tasks.level: '-1'", ""}},
+        {STAGE "defaults: {sft: {out: x}}\n", {":6: defaults.sft: out:", "folder"}},
+        {STAGE "defaults:\n  sftt: {}\n",
+         {":7: there is no key 'defaults.sftt'", "mean 'defaults.sft'"}},
+        {STAGE "defaults:\n  train: {batch: 3}\n", {":7: defaults are of one kind", "sft.train"}},
+        {STAGE "defaults:\n  sft:\n    trian: {}\n", {":8: there is no key", "mean 'train'"}},
+        {STAGE "defaults:\n  sft: [a]\n", {":7: defaults.sft: expected keys", "found a list"}},
+        {STAGE "defaults:\n  sft:\n  rl: {seed: 1}\n", {":7: defaults.sft: expected", "nothing"}},
+        {STAGE "defaults:\n  sft: {seed: 1}\n  sft: {seed: 2}\n",
+         {":8: defaults.sft: stands there twice", ""}},
         {STAGE "---\nstages: []\n", {":6: a second document", ""}},
     };
     struct pipeline p;
@@ -156,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stages_are_recipes_whose_kind_says_what_they_do_not),
+        cmocka_unit_test(defaults_stand_in_every_stage_of_their_kind_alone),
         cmocka_unit_test(results_take_the_place_of_references_and_of_nothing_else),
         cmocka_unit_test(what_is_wrong_is_named),
     };
