@@ -1,10 +1,9 @@
 /* pipeline_show.c: which stages are done, which one is at work, which are still to come. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
+#include "cli/chat_screen.h"
 #include "cli/pipeline.h"
 
 /* What a stage goes on from: "cold-start", "../base"; "" when it begins anew. */
@@ -25,8 +24,7 @@ static void print_stage(FILE *out, const char *state, const struct pipeline_stag
 void pipeline_show(const struct pipeline_run *run, const struct pipeline_stage *now)
 {
     const struct pipeline *p = &run->pipeline;
-    const char *no_colour = getenv("NO_COLOR");
-    bool colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour);
+    bool colour = chat_screen_has_ansi(stderr);
 
     if (run->quiet)
         return;

@@ -312,7 +312,7 @@ def test_ctrl_c_stops_a_stage_of_texts_too(minke, whole, tmp_path):
 @pytest.mark.parametrize("plain", [False, True])
 def test_on_a_terminal_the_stage_at_work_stands_out(minke, whole, tmp_path, plain):
     master, slave = pty.openpty()
-    env = dict(minke.env, **({"NO_COLOR": "1"} if plain else {}))
+    env = minke.env | {"TERM": "xterm"} | ({"NO_COLOR": "1"} if plain else {})
     p = subprocess.Popen([MINKE, "pipeline", whole[0], "--until", "texts", "--set", f"out={tmp_path / 'run'}"], env=env,
                          cwd=ROOT, stdout=subprocess.DEVNULL, stderr=slave)
     os.close(slave)
