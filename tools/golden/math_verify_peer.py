@@ -1,6 +1,6 @@
 """Compares `minke verify math` with Python's math-verify on the references of GSM8K and MATH-500.
 
-    python3 -m venv V && V/bin/pip install -r tools/golden/math_verify_requirements.txt
+    python3 -m venv V && V/bin/pip install --no-deps -r tools/golden/math_verify_requirements.txt
     V/bin/python tools/golden/math_verify_peer.py DATA OUT [--minke build/minke]
 
 DATA holds gsm8k/{train,test}.jsonl and math500/test.jsonl. Every reference is paired with answers
