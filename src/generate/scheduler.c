@@ -324,7 +324,7 @@ static int advance(struct scheduler *s, struct slot *slot, const float *logits,
         return err->code;
     s->counts.n_tokens++;
     slot->n_thought += slot->in_thought;
-    if (id == s->o.think_begin && s->o.think_budget > 0)
+    if (id == s->o.think_begin && s->o.think_budget > 0 && slot->forced < 0)
         slot->in_thought = true;
     else if (id == s->o.think_end)
         slot->in_thought = false;

@@ -43,8 +43,9 @@ struct schedule_options {
     struct mk_sampling sampling;
     const int32_t *stop_ids; /* [n_stop_ids] must outlive the scheduler */
     int32_t n_stop_ids;
-    /* A thought that is think_budget tokens long is ended with think_end; 0: none is. It begins
-     * with think_begin, or with the answer when the prompt's last id is that. */
+    /* Thoughts are ended with think_end when they are think_budget tokens long together, once in an
+     * answer; 0: none is. One begins with think_begin, or with the answer when the prompt's last id
+     * is that. */
     int32_t think_budget, think_begin, think_end;
     bool keep_sets, keep_experts;
     /* Asked behind each token of an answer, ids [n] so far: true ends it there (stopped stays

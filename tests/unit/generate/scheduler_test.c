@@ -230,6 +230,31 @@ static void a_long_thought_is_ended(void **state)
     close_fixture(&f);
 }
 
+/* One token of an answer was not drawn, and `forced` says which: were a second thought ended too,
+ * the first end would pass for a draw and be learned from. */
+static void a_second_thought_is_its_own(void **state)
+{
+    struct fixture f;
+    struct schedule_options o = options(3);
+    int n_again = 0;
+
+    (void)state;
+    open_fixture(&f, "v3");
+    o.n_stop_ids = 0;
+    o.max_tokens = 400;
+    o.think_budget = 2;
+    o.think_begin = f.prompts[0][1];
+    o.think_end = 500;
+    run(&f, &o);
+    for (int i = 0; i < N_SAMPLES; i++) {
+        assert_int_equal(f.answers[i].forced, 2);
+        for (int32_t t = 3; t < f.answers[i].n; t++)
+            n_again += f.answers[i].ids[t] == o.think_begin;
+    }
+    assert_true(n_again > 0); /* else this shows nothing */
+    close_fixture(&f);
+}
+
 static bool has_ended(void *user, const int32_t *ids, int32_t n)
 {
     const int32_t *limit = user;
@@ -270,6 +295,7 @@ int main(void)
         cmocka_unit_test(logprobs_and_experts_are_those_of_one_pass),
         cmocka_unit_test(sets_hold_what_the_filters_left),
         cmocka_unit_test(a_long_thought_is_ended),
+        cmocka_unit_test(a_second_thought_is_its_own),
         cmocka_unit_test(its_caller_may_end_an_answer),
     };
 
