@@ -40,6 +40,7 @@ struct rl_run {
 /* Until the recipe's steps are done, or Ctrl-C: as train_run. */
 int rl_run(struct rl_run *run, struct mk_error *err);
 
+/* What is said while a run is prepared goes to the terminal. */
 void rl_listen(struct rl_run *run);
 
 /* Prints what would be done, and nothing else happens: as train_plan. */
@@ -47,7 +48,12 @@ int rl_plan(const struct rl_run *run, struct mk_error *err);
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
-/* A line of metrics.jsonl and one of timing.jsonl; tested: run->test is of this step. */
+/* 0 of nothing. */
+static inline double rl_share(int64_t n, int64_t of)
+{
+    return of > 0 ? (double)n / (double)of : 0;
+}
+/* rl_metrics.c: a line of metrics.jsonl and one of timing.jsonl; tested: run->test is of this step. */
 int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool tested,
                      struct mk_error *err);
 /* RUN/samples/step-N.jsonl: answers of the step that was. */
@@ -55,6 +61,7 @@ int rl_write_samples(struct rl_run *run, struct mk_error *err);
 /* rl_answers.c: asks before the first step, and asks the same and prints both after the last. */
 int rl_answer_before(struct rl_run *run, struct mk_error *err);
 int rl_answer_after(struct rl_run *run, struct mk_error *err);
+/* rl_show.c: the step on the terminal, or now and then a line where there is none. */
 void rl_show(struct rl_run *run, const struct learner_report *r, bool last);
 
 #endif

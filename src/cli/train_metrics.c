@@ -3,10 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "cli/train_run.h"
 
 /* What each source gave in this step. */
@@ -174,6 +174,6 @@ int train_write_metrics(struct train_run *run, const struct step_report *r,
              "{\"step\":%" PRId64
              ",\"ms\":%.1f,\"tokens_per_s\":%.1f,\"utilisation\":%.4f,\"cpu_ms\":%.0f}",
              r->step, step_ms, speed, speed * run->token_ops / run->peak_ops,
-             (double)clock() * 1000 / CLOCKS_PER_SEC);
+             clock_cpu_ms());
     return code ? code : metrics_append(&run->folder.timing, timing, err);
 }
