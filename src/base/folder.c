@@ -13,6 +13,16 @@
 
 #define OPEN_FOLDERS 8 /* at a time; deeper ones are opened again */
 
+int folder_join(char *out, size_t room, const char *base, const char *path, struct mk_error *err)
+{
+    bool below = *path != '/' && *base;
+    int n = snprintf(out, room, "%s%s%s", below ? base : "", below ? "/" : "", path);
+
+    return n >= 0 && (size_t)n < room ? 0
+                                      : mk_error_set(err, MK_ELIMIT, "%s: the path is too long",
+                                                     path);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *place)
 {
     (void)st;

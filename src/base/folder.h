@@ -2,10 +2,14 @@
 #ifndef MK_BASE_FOLDER_H
 #define MK_BASE_FOLDER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
 
+/* Where `path` is that somebody wrote in a file of folder `base`: paths begin there unless they are
+ * absolute; base "": where the process is. MK_ELIMIT when out [room] is too short. */
+int folder_join(char *out, size_t room, const char *base, const char *path, struct mk_error *err);
 /* Makes a folder and those above it; one that is there is left as it is. */
 int folder_make(const char *path, struct mk_error *err);
 /* Removes a folder, its files and folders; links are removed, not followed. Files whose names begin

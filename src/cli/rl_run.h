@@ -53,7 +53,8 @@ static inline double rl_share(int64_t n, int64_t of)
 {
     return of > 0 ? (double)n / (double)of : 0;
 }
-/* rl_metrics.c: a line of metrics.jsonl and one of timing.jsonl; tested: run->test is of this step. */
+/* rl_metrics.c: a line of metrics.jsonl and one of timing.jsonl; tested: run->test is of this
+ * step. */
 int rl_write_metrics(struct rl_run *run, const struct learner_report *r, bool tested,
                      struct mk_error *err);
 /* RUN/samples/step-N.jsonl: answers of the step that was. */

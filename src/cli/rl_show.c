@@ -23,11 +23,12 @@ static void format_line(char line[PROGRESS_COLUMNS + 1], const struct rl_run *ru
 
     progress_time(time, left > 0 ? left : seconds);
     if (run->tested)
-        snprintf(test, sizeof test, "  test %.3f", rl_share(run->test.n_correct, run->test.n_answers));
+        snprintf(test, sizeof test, "  test %.3f",
+                 rl_share(run->test.n_correct, run->test.n_answers));
     snprintf(body, sizeof body,
              "step %" PRId64 "  pass %.3f%s  length %.1f  live %d/%d  ent %.2f  %s %s", r->step,
-             rl_share(r->n_correct, r->n_answers), test, r->length, r->n_live, r->n_asked, r->entropy,
-             left > 0 ? "ETA" : "took", time);
+             rl_share(r->n_correct, r->n_answers), test, r->length, r->n_live, r->n_asked,
+             r->entropy, left > 0 ? "ETA" : "took", time);
     snprintf(line, PROGRESS_COLUMNS + 1, "%.*s", PROGRESS_COLUMNS, body);
 }
 

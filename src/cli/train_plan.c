@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/folder.h"
 #include "cli/progress.h"
 #include "cli/rl_run.h"
 #include "cli/train_run.h"
@@ -41,11 +42,10 @@ static void print_memory(const struct recipe *r, const struct arch *a)
 static void print_source(const char *what, const char *name, const char *of, const char *base)
 {
     char path[RUN_PATH], size[16] = "";
+    struct mk_error err;
     struct stat st;
-    bool there, below = *base && *of != '/';
+    bool there = !folder_join(path, sizeof path, base, of, &err) && stat(path, &st) == 0;
 
-    snprintf(path, sizeof path, "%s%s%s", below ? base : "", below ? "/" : "", of);
-    there = stat(path, &st) == 0;
     if (there && S_ISREG(st.st_mode))
         progress_bytes(size, (uint64_t)st.st_size);
     printf("# %-8s %s: %s%s%s\n", what, name, path, !there ? " is not there" : *size ? ", " : "",

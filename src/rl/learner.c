@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "base/folder.h"
 #include "base/map_file.h"
 #include "train/checkpoint.h"
 #include "train/narrow.h"
@@ -92,10 +93,8 @@ static int take_judge(struct learner *l, const char *base, struct mk_error *err)
 
     if (!*name)
         return 0;
-    if (snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : base,
-                 *name == '/' || !*base ? "" : "/", name) >= MAX_PATH)
-        return mk_error_set(err, MK_ELIMIT, "rl.reward_model: the path is too long");
-    if (reward_model_open(&l->judge, path, l->t, l->c, l->trainer->o.pass_tokens, err))
+    if (folder_join(path, sizeof path, base, name, err) ||
+        reward_model_open(&l->judge, path, l->t, l->c, l->trainer->o.pass_tokens, err))
         return mk_error_wrap(err, "rl.reward_model");
     l->has_judge = true;
     return 0;

@@ -55,8 +55,16 @@ struct corpus;
 /* Maps and checks every shard. */
 int corpus_open(struct corpus **c, const struct corpus_options *o, struct mk_error *err);
 void corpus_close(struct corpus *c);
+/* The next one that the mixture draws; the mixture has moved on then, its counters of tokens and
+ * losses have not: mixture_count is the caller's to call. There is no end. */
+struct corpus_sequence corpus_next(struct corpus *c);
 /* The mixture inside: its counters may be read, mixture_count called, its state set. */
 struct mixture *corpus_mixture(struct corpus *c);
+/* Of all shards: what reading them maps into memory. */
+uint64_t corpus_bytes(const struct corpus *c);
+/* SHA-256 over the checksums of a source's shards and the length of sequences. */
+int corpus_fingerprint(const struct corpus *c, int source, unsigned char out[32],
+                       struct mk_error *err);
 /* How the documents of a source were packed; of pairs each counts as one document. */
 const struct packing *corpus_packing(const struct corpus *c, int source);
 
@@ -83,12 +91,5 @@ int64_t corpus_n_pairs(const struct corpus *c, int source);
 bool corpus_pair(struct corpus *c, int source, int64_t pair, struct corpus_fragment out[2]);
 /* What fragments of this source carry as `reference`: [2 * n_pairs] borrowed. */
 void corpus_set_reference(struct corpus *c, int source, const double *reference);
-/* SHA-256 over the checksums of a source's shards and the length of sequences. */
-int corpus_fingerprint(const struct corpus *c, int source, unsigned char out[32],
-                       struct mk_error *err);
-
-struct corpus_sequence corpus_next(struct corpus *c);
-/* Of all shards: what reading them maps into memory. */
-uint64_t corpus_bytes(const struct corpus *c);
 
 #endif

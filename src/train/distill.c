@@ -1,8 +1,6 @@
 /* distill.c: see distill.h. */
 #include "train/distill.h"
 
-#include <stdio.h>
-
 #include "base/folder.h"
 
 #define PATH 4096
@@ -16,14 +14,6 @@ struct distill_options distill_options_of(const struct recipe *r)
         .weight = r->distill.weight};
 }
 
-static int join(char out[PATH], const char *base, const char *path, struct mk_error *err)
-{
-    int n = *path == '/' || !*base ? snprintf(out, PATH, "%s", path)
-                                   : snprintf(out, PATH, "%s/%s", base, path);
-
-    return n < PATH ? 0 : mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
-}
-
 /* The file's path; its folder is there then. */
 static int cache_path(char out[PATH], const struct recipe *r, const struct distill_place *place,
                       struct mk_error *err)
@@ -31,10 +21,10 @@ static int cache_path(char out[PATH], const struct recipe *r, const struct disti
     char folder[PATH];
 
     if (*r->distill.cache)
-        return join(out, place->base, r->distill.cache, err);
-    if (join(folder, place->run, "data", err) || folder_make(folder, err))
+        return folder_join(out, PATH, place->base, r->distill.cache, err);
+    if (folder_join(folder, PATH, place->run, "data", err) || folder_make(folder, err))
         return err->code;
-    return join(out, folder, "teachers.rows", err);
+    return folder_join(out, PATH, folder, "teachers.rows", err);
 }
 
 int distill_open(struct teachers *t, const struct recipe *r, const struct distill_place *place,
@@ -53,7 +43,7 @@ int distill_open(struct teachers *t, const struct recipe *r, const struct distil
     if (o.n == 0)
         return 0;
     for (int32_t i = 0; i < o.n; i++) {
-        if (join(paths[i], place->base, r->distill.teachers[i].path, err))
+        if (folder_join(paths[i], PATH, place->base, r->distill.teachers[i].path, err))
             return err->code;
         o.paths[i] = paths[i];
         o.weights[i] = r->distill.teachers[i].weight;

@@ -1,18 +1,7 @@
 /* dpo.c: from the losses of two answers to the weights of their tokens. */
 #include "train/dpo.h"
 
-#include <math.h>
-
-/* log(1 + exp(x)), also where exp would overflow. */
-static double softplus(double x)
-{
-    return fmax(x, 0) + log1p(exp(-fabs(x)));
-}
-
-static double sigmoid(double x)
-{
-    return exp(-softplus(-x));
-}
+#include "train/logistic.h"
 
 double dpo_log_probability(const struct train_seq *s)
 {

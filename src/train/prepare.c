@@ -34,21 +34,13 @@ static void say(const struct job *j, const char *what, const char *name)
         j->p->say(j->p->user, text);
 }
 
-static int join(char out[PATH], const char *base, const char *path, struct mk_error *err)
-{
-    int n = *path == '/' || !*base ? snprintf(out, PATH, "%s", path)
-                                   : snprintf(out, PATH, "%s/%s", base, path);
-
-    return n < PATH ? 0 : mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
-}
-
 /* What a key of the recipe names, and it is there. */
 static int find(char out[PATH], const char *base, const char *key, const char *path,
                 struct mk_error *err)
 {
     struct stat s;
 
-    if (join(out, base, path, err))
+    if (folder_join(out, PATH, base, path, err))
         return err->code;
     if (!stat(out, &s))
         return 0;
@@ -205,7 +197,7 @@ static int adapters(struct job *j, const char *resume, struct mk_error *err)
         return err->code;
     if (!resume)
         return 0;
-    if (join(path, resume, "adapter", err))
+    if (folder_join(path, PATH, resume, "adapter", err))
         return err->code;
     return lora_read(&j->p->params, path, err);
 }
@@ -261,7 +253,7 @@ static int learn_texts(struct job *j, struct bpe_trainer *t, struct mk_error *er
         const struct recipe_source *s = &j->r->data.sources[i];
         bool shards = false, pairs = s->format == RECIPE_FORMAT_PAIRS;
 
-        if (join(path, j->base, s->path, err) || shard_list_any(path, &shards, err) ||
+        if (folder_join(path, PATH, j->base, s->path, err) || shard_list_any(path, &shards, err) ||
             (!shards && learn_source(t, path, j->r->data.field, pairs, &bytes, err)))
             return err->code;
     }
@@ -433,7 +425,7 @@ static int source_shards(struct job *j, const struct recipe_source *s, struct sh
 {
     char path[PATH], dir[PATH + 300];
 
-    if (join(path, j->base, s->path, err))
+    if (folder_join(path, PATH, j->base, s->path, err))
         return err->code;
     if (shard_list_find(out, path, err))
         return err->code;

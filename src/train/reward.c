@@ -1,10 +1,10 @@
 /* reward.c: the head's few products, in double and in order: no bit depends on the pass. */
 #include "train/reward.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "model/names.h"
+#include "train/logistic.h"
 
 int reward_add_head(struct params *p, struct mk_error *err)
 {
@@ -37,12 +37,6 @@ int reward_add_head(struct params *p, struct mk_error *err)
 
 /* ---- The loss ------------------------------------------------------------------------------- */
 
-/* log(1 + exp(x)), also where exp would overflow. */
-static double softplus(double x)
-{
-    return fmax(x, 0) + log1p(exp(-fabs(x)));
-}
-
 void reward_weigh(void *user, const struct train_seq *seqs, int32_t n_seqs)
 {
     const struct reward_pass *r = user;
@@ -51,7 +45,7 @@ void reward_weigh(void *user, const struct train_seq *seqs, int32_t n_seqs)
     for (int32_t i = 0; i + 1 < n_seqs; i += 2) {
         struct seq_score *chosen = seqs[i].score, *rejected = seqs[i + 1].score;
         double z = chosen->value - rejected->value, sum = chosen->value + rejected->value;
-        double pull = exp(-softplus(z)); /* sigmoid(-z) */
+        double pull = sigmoid(-z);
 
         origins[i].loss = softplus(-z) + r->o->centre * sum * sum;
         origins[i + 1].loss = 0;

@@ -113,6 +113,21 @@ static void exec_runs_every_task_once_on_any_number_of_threads(void **state)
 }
 
 /* A folder with a folder in it, and a link to what is outside. */
+static void paths_begin_at_the_folder_that_names_them(void **state)
+{
+    char out[12];
+    struct mk_error err;
+
+    (void)state;
+    assert_int_equal(folder_join(out, sizeof out, "a b", "c/d", &err), 0);
+    assert_string_equal(out, "a b/c/d");
+    assert_int_equal(folder_join(out, sizeof out, "a b", "/c", &err), 0);
+    assert_string_equal(out, "/c");
+    assert_int_equal(folder_join(out, sizeof out, "", "c", &err), 0);
+    assert_string_equal(out, "c");
+    assert_int_equal(folder_join(out, sizeof out, "folder", "12345", &err), MK_ELIMIT);
+}
+
 static void folders_go_with_all_in_them_but_not_what_they_point_to(void **state)
 {
     static const char *const names[] = {"a", "in/b", "in/c.1.part"};
@@ -182,6 +197,7 @@ int main(void)
         cmocka_unit_test(decimals_are_short_and_read_back),
         cmocka_unit_test(rng_matches_the_published_vectors),
         cmocka_unit_test(exec_runs_every_task_once_on_any_number_of_threads),
+        cmocka_unit_test(paths_begin_at_the_folder_that_names_them),
         cmocka_unit_test(folders_go_with_all_in_them_but_not_what_they_point_to),
         cmocka_unit_test(half_written_files_go_and_others_stay),
     };
