@@ -44,6 +44,32 @@ static int check(const struct eval_options *o, struct mk_error *err)
     return 0;
 }
 
+/* Names stand in config.json and results.json, which are UTF-8; a path need not be. */
+static int check_name(const char *name, const char *whose, struct mk_error *err)
+{
+    json_t *as_json = json_string(name ? name : "");
+
+    json_decref(as_json);
+    return as_json ? 0 : mk_error_set(err, MK_EINVAL, "%s is not UTF-8, as the files of an "
+                                      "evaluation are: name it otherwise", whose);
+}
+
+static int check_names(const struct suites *suites, const struct eval_options *o,
+                       struct mk_error *err)
+{
+    if (check_name(o->model_name, "the model's name", err) ||
+        check_name(o->form, "the text of --prompt", err) ||
+        check_name(o->shots_from, "the path of --shots-from", err))
+        return err->code;
+    for (int32_t i = 0; i < suites->n; i++)
+        if (check_name(suites->items[i].task, "the path of a suite", err))
+            return err->code;
+    for (int32_t i = 0; i < o->n_texts; i++)
+        if (check_name(o->texts[i], "a path of --contamination", err))
+            return err->code;
+    return 0;
+}
+
 /* What would end a suite late is said at once: a file that is missing or damaged, programs that
  * nobody allowed. */
 static int check_suite(const struct suite *s, const struct eval_options *o, struct mk_error *err)
@@ -64,7 +90,7 @@ static int check_suite(const struct suite *s, const struct eval_options *o, stru
     return rc;
 }
 
-static int take_means(const struct job *j, struct eval_result *r)
+static void take_means(const struct job *j, struct eval_result *r)
 {
     for (int32_t i = 0; i < j->table.n; i++) {
         struct eval_score *s = &r->scores[r->n_scores++];
@@ -72,7 +98,6 @@ static int take_means(const struct job *j, struct eval_result *r)
         memcpy(s->name, j->table.series[i].name, sizeof s->name);
         s->estimate = score_mean(j->table.series[i].values, j->table.series[i].n);
     }
-    return 0;
 }
 
 static int take_result(const struct job *j, struct eval_result *r, struct mk_error *err)
@@ -82,7 +107,10 @@ static int take_result(const struct job *j, struct eval_result *r, struct mk_err
     if (!r->suite)
         return mk_error_memory(err, strlen(j->suite->name) + 1);
     job_describe(j, r->config, sizeof r->config);
-    return j->way == SUITE_TEXT ? texts_score(j, r, err) : take_means(j, r);
+    if (j->way == SUITE_TEXT)
+        return texts_score(j, r, err);
+    take_means(j, r);
+    return 0;
 }
 
 /* What all suites share. */
@@ -122,7 +150,7 @@ static int run_suite(const struct run *run, const struct suite *s, struct eval_r
 static int check_all(const struct suites *suites, const struct eval_options *o,
                      struct mk_error *err)
 {
-    if (check(o, err))
+    if (check(o, err) || check_names(suites, o, err))
         return err->code;
     for (int32_t i = 0; i < suites->n; i++)
         if (check_suite(&suites->items[i], o, err))

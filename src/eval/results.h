@@ -7,7 +7,7 @@
 
 #include "eval/job.h"
 
-/* What the scores of a folder depend on. */
+/* What the scores of a folder depend on; names are UTF-8. NULL: no memory. */
 json_t *results_config(const struct mk_model *m, const struct suites *suites,
                        const struct eval_options *o);
 /* Compares with OUT/config.json where that is there. MK_EINVAL names what differs. */

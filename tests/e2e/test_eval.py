@@ -296,6 +296,10 @@ def test_mistakes_are_named(minke, gsm8k, tmp_path):
     failed(ask("--suite", "parity", "-n", 4, "-t", 1, "-k", 8), "pass@8")
     failed(ask("--suite", "parity", "--prompt", "no hole"), "{question}")
     failed(ask("--suite", f"gsm8k:{gsm8k}", "--shots", 12), "none is left")
+    latin = tmp_path / os.fsdecode(b"caf\xe9.txt")  # cannot stand in a file of JSON
+    latin.write_text("words")
+    failed(ask("--suite", f"text:{latin}"), "suite", "UTF-8")
+    failed(ask("--suite", "parity", "--contamination", latin), "--contamination", "UTF-8")
     gsm8k.write_text('{"question":"1+1","answer":"#### 2"}\n{"question": "2+2"\n')
     failed(ask("--suite", f"parity,gsm8k:{gsm8k}"), "gsm8k.jsonl", "2")
     gsm8k.write_text('{"question":"1+1","answer":"#### 2"}\n{"question":"2+2"}\n')
