@@ -138,38 +138,39 @@ static int read_results(struct comparison *c, int32_t folder, const char *name,
 static int take_line(void *user, int64_t id, const json_t *line, struct mk_error *err)
 {
     struct answered *a = user;
-    const char *question = json_string_value(json_object_get(line, "question")), *name;
-    json_t *scores = json_object_get(line, "scores"), *value;
+    const char *question = json_string_value(json_object_get(line, "question"));
 
     (void)id;
     for (const char *at = question ? question : "?"; *at; at++)
         a->questions = (a->questions ^ (unsigned char)*at) * 0x100000001b3u;
     a->questions = (a->questions ^ 0xff) * 0x100000001b3u; /* where one ends */
-    json_object_foreach(scores, name, value)
-        if (score_add(&a->table, name, json_number_value(value), err))
-            return err->code;
-    return 0;
+    return records_scores(line, &a->table, err);
 }
 
-static void set_difference(struct compare_row *row, int32_t folder, const struct answered *first,
-                           const struct answered *other)
+/* From the first folder's to another's, of pairs where both answered the same questions. */
+static int set_difference(struct compare_row *row, int32_t folder, const struct answered *first,
+                          const struct answered *other, struct mk_error *err)
 {
     const struct series *a = score_find(&first->table, row->score);
     const struct series *b = score_find(&other->table, row->score);
     const struct estimate *x = &row->value[0], *y = &row->value[folder];
+    double *pairs;
 
     if (!x->n || !y->n)
-        return;
+        return 0;
     row->difference[folder] = (struct estimate){
         y->value - x->value, sqrt(x->error * x->error + y->error * y->error), y->n};
     if (!a || !b || a->n != b->n || first->questions != other->questions)
-        return;
+        return 0;
+    pairs = malloc((size_t)b->n * sizeof *pairs);
+    if (!pairs)
+        return mk_error_memory(err, (size_t)b->n * sizeof *pairs);
     for (int64_t i = 0; i < b->n; i++)
-        b->values[i] -= a->values[i];
-    row->difference[folder] = score_mean(b->values, b->n);
-    for (int64_t i = 0; i < b->n; i++)
-        b->values[i] += a->values[i];
+        pairs[i] = b->values[i] - a->values[i];
+    row->difference[folder] = score_mean(pairs, b->n);
     row->paired[folder] = true;
+    free(pairs);
+    return 0;
 }
 
 /* Rows [from, to) are one suite's. */
@@ -186,8 +187,8 @@ static int compare_suite(struct comparison *c, const char *const *folders, int32
             rc = records_read(path, take_line, &all[i], err);
     }
     for (int32_t r = from; r < to && !rc; r++)
-        for (int32_t i = 1; i < c->n_models; i++)
-            set_difference(&c->rows[r], i, &all[0], &all[i]);
+        for (int32_t i = 1; i < c->n_models && !rc; i++)
+            rc = set_difference(&c->rows[r], i, &all[0], &all[i], err);
     for (int32_t i = 0; i < c->n_models; i++)
         score_release(&all[i].table);
     return rc;

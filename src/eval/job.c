@@ -150,22 +150,10 @@ static int make_prompts(struct job *j, struct mk_error *err)
 
 /* ---- What was answered before ---------------------------------------------------------------- */
 
-int job_add_scores(struct job *j, const json_t *line, struct mk_error *err)
-{
-    json_t *scores = json_object_get(line, "scores"), *value;
-    const char *name;
-
-    json_object_foreach(scores, name, value)
-        if (score_add(&j->table, name, json_number_value(value), err))
-            return err->code;
-    return 0;
-}
-
 static int take_line(void *user, int64_t id, const json_t *line, struct mk_error *err)
 {
     struct job *j = user;
     const char *question = json_string_value(json_object_get(line, "question"));
-
     bool same = id < j->n && (j->windows ? texts_is_line_of(j, id, line)
                               : question && !strcmp(question, j->asked[id].item.question));
 
@@ -174,12 +162,12 @@ static int take_line(void *user, int64_t id, const json_t *line, struct mk_error
                             "%s/%s.jsonl: line %" PRId64 " is of another question than %s has "
                             "there: say another --out", j->o->out, j->suite->name, id + 1,
                             j->suite->task);
-    return job_add_scores(j, line, err);
+    return records_scores(line, &j->table, err);
 }
 
 int job_append(struct job *j, json_t *line, struct mk_error *err)
 {
-    if (line && job_add_scores(j, line, err)) {
+    if (line && records_scores(line, &j->table, err)) {
         json_decref(line);
         return err->code;
     }
@@ -262,6 +250,30 @@ void job_close(struct job *j)
     *j = (struct job){0};
 }
 
+/* ---- What is scored by its probability ------------------------------------------------------- */
+
+int job_score_each(struct job *j, int32_t context, job_one_fn *one, struct mk_error *err)
+{
+    struct likelihood l;
+    int rc = 0;
+
+    if (j->records.n >= j->n)
+        return 0;
+    if (likelihood_open(&l, j->m, context, j->o->kv, err))
+        return err->code;
+    while (!rc && j->records.n < j->n) {
+        job_tell(j, 0);
+        if (j->o->stop && j->o->stop(j->o->user))
+            rc = mk_error_set(err, MK_ECANCELLED, "stopped");
+        if (!rc)
+            rc = one(j, &l, j->records.n, err);
+        if (!rc && j->records.n % SYNC_EVERY == 0)
+            rc = records_sync(&j->records, err);
+    }
+    likelihood_close(&l);
+    return rc ? rc : records_sync(&j->records, err);
+}
+
 /* ---- The line below a score ------------------------------------------------------------------ */
 
 static void describe_prompt(const struct job *j, char *out, size_t size)
@@ -291,26 +303,4 @@ void job_describe(const struct job *j, char *line, size_t size)
         snprintf(line, size, "%s, %s, %d shots, %s, n %d, T %g, top-p %g, max %d tokens, seed %"
                  PRIu64, o->model_name, prompt, o->n_shots, greedy, j->n_samples,
                  (double)o->temperature, (double)o->top_p, j->max_tokens, o->seed);
-}
-
-int job_score_each(struct job *j, int32_t context, job_one_fn *one, struct mk_error *err)
-{
-    struct likelihood l;
-    int rc = 0;
-
-    if (j->records.n >= j->n)
-        return 0;
-    if (likelihood_open(&l, j->m, context, j->o->kv, err))
-        return err->code;
-    while (!rc && j->records.n < j->n) {
-        job_tell(j, 0);
-        if (j->o->stop && j->o->stop(j->o->user))
-            rc = mk_error_set(err, MK_ECANCELLED, "stopped");
-        if (!rc)
-            rc = one(j, &l, j->records.n, err);
-        if (!rc && j->records.n % SYNC_EVERY == 0)
-            rc = records_sync(&j->records, err);
-    }
-    likelihood_close(&l);
-    return rc ? rc : records_sync(&j->records, err);
 }

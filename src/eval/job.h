@@ -45,8 +45,6 @@ int  job_draw(struct job *j, struct mk_model *m, const struct suite *s,
 int  job_open(struct job *j, struct mk_model *m, const struct suite *s,
               const struct eval_options *o, struct mk_error *err);
 void job_close(struct job *j);
-/* Adds "scores": {..} of one line to the table. */
-int  job_add_scores(struct job *j, const json_t *line, struct mk_error *err);
 /* Appends the line and adds its scores; takes it over. */
 int  job_append(struct job *j, json_t *line, struct mk_error *err);
 void job_tell(const struct job *j, int64_t n_tokens);

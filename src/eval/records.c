@@ -143,6 +143,17 @@ void records_close(struct records *r)
     *r = (struct records){0};
 }
 
+int records_scores(const json_t *line, struct score_table *t, struct mk_error *err)
+{
+    json_t *scores = json_object_get(line, "scores"), *value;
+    const char *name;
+
+    json_object_foreach(scores, name, value)
+        if (score_add(t, name, json_number_value(value), err))
+            return err->code;
+    return 0;
+}
+
 json_t *records_text(const char *at, size_t n)
 {
     json_t *text = at ? json_stringn(at, n) : NULL;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/error.h"
+#include "eval/score.h"
 
 struct records {
     FILE *file; /* owned, locked */
@@ -31,6 +31,8 @@ void records_close(struct records *r);
 /* Reads the lines of a file that somebody else may be writing. */
 int  records_read(const char *path, records_line_fn *each, void *user, struct mk_error *err);
 
+/* Adds "scores": {NAME: NUMBER, ..} of a line to a table. */
+int  records_scores(const json_t *line, struct score_table *t, struct mk_error *err);
 /* Text of a model as JSON; null where it cannot be (never, for what a decoder wrote). */
 json_t *records_text(const char *at, size_t n);
 
