@@ -98,7 +98,7 @@ static int add(struct suites *s, const struct suite_kind *kind, const char *name
 static int add_built_in(struct suites *s, const char *name, const char *rest, struct mk_error *err)
 {
     struct task *t;
-    int max, rc;
+    int max;
     long level = -1;
     char *end;
 
@@ -113,8 +113,7 @@ static int add_built_in(struct suites *s, const char *name, const char *rest, st
             return mk_error_set(err, MK_EINVAL, "suite %s:%.40s: its levels are 0 to %d", name,
                                 rest, max);
     }
-    rc = add(s, &built_in, name, name, (int32_t)level, err);
-    return rc;
+    return add(s, &built_in, name, name, (int32_t)level, err);
 }
 
 static int add_tasks(struct suites *s, const char *rest, struct mk_error *err)
