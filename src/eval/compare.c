@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "eval/records.h"
 
 #define MAX_PATH 4400
@@ -142,8 +143,8 @@ static int take_line(void *user, int64_t id, const json_t *line, struct mk_error
 
     (void)id;
     for (const char *at = question ? question : "?"; *at; at++)
-        a->questions = (a->questions ^ (unsigned char)*at) * 0x100000001b3u;
-    a->questions = (a->questions ^ 0xff) * 0x100000001b3u; /* where one ends */
+        a->questions = hash_add(a->questions, (unsigned char)*at);
+    a->questions = hash_add(a->questions, 0xff); /* where one ends */
     return records_scores(line, &a->table, err);
 }
 

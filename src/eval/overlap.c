@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define BASE 0x9e3779b97f4a7c15u /* of the polynomial over the words' hashes */
-#define WORD_BEGIN 0xcbf29ce484222325u
 #define NOWHERE (-1)
 
 /* The last words of a text. */
@@ -33,13 +34,6 @@ struct overlap {
 
 /* ---- Words ----------------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 static bool is_of_word(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80;
@@ -49,7 +43,7 @@ static bool is_of_word(unsigned char c)
 static bool end_word(struct run *r, uint64_t power)
 {
     size_t slot = r->n % OVERLAP_WORDS;
-    uint64_t word = mix(r->word), out = r->n >= OVERLAP_WORDS ? r->words[slot] : 0;
+    uint64_t word = hash_mix(r->word), out = r->n >= OVERLAP_WORDS ? r->words[slot] : 0;
 
     r->hash = (r->hash - out * power) * BASE + word;
     r->words[slot] = word;
@@ -66,18 +60,18 @@ static bool take_byte(struct run *r, unsigned char c, size_t at, uint64_t power)
         return r->in_word && end_word(r, power);
     if (!r->in_word) {
         r->in_word = true;
-        r->word = WORD_BEGIN;
+        r->word = HASH_BEGIN;
         r->begin = at;
     }
     c |= c >= 'A' && c <= 'Z' ? 0x20 : 0;
-    r->word = (r->word ^ c) * 0x100000001b3u;
+    r->word = hash_add(r->word, c);
     return false;
 }
 
 /* Never 0: that is an empty place. */
 static uint64_t key_of(const struct run *r)
 {
-    return mix(r->hash) | 1;
+    return hash_mix(r->hash) | 1;
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "eval/job.h"
 #include "eval/likelihood.h"
 #include "formats/text_source.h"
@@ -124,13 +125,13 @@ int texts_read(struct job *j, struct mk_error *err)
 
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
-/* FNV-1a over the ids, as text: a text that has changed is not gone on with. */
+/* As text: a text that has changed is not gone on with. */
 static void hash_ids(const struct job *j, const struct window *w, char text[17])
 {
-    uint64_t h = 0xcbf29ce484222325;
+    uint64_t h = HASH_BEGIN;
 
     for (size_t i = w->begin; i < w->end; i++)
-        h = (h ^ (uint32_t)j->text_ids.data[i]) * 0x100000001b3;
+        h = hash_add(h, (uint32_t)j->text_ids.data[i]);
     snprintf(text, 17, "%016llx", (unsigned long long)h);
 }
 

@@ -1,14 +1,15 @@
 /* dice.c: keyed random choices. */
 #include "tasks/dice.h"
 
+#include "base/hash.h"
 #include "base/rng.h"
 
 uint64_t dice_seed(uint64_t seed, const char *name)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ seed; /* FNV-1a; Philox does the mixing */
+    uint64_t h = HASH_BEGIN ^ seed; /* Philox does the mixing */
 
     for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+        h = hash_add(h, (unsigned char)*name);
     return h;
 }
 

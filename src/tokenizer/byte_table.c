@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define FIRST_SLOTS 1024
 #define MAX_ITEMS ((size_t)UINT32_MAX - 1)
 
@@ -15,13 +17,11 @@ void byte_table_release(struct byte_table *t)
     *t = (struct byte_table){0};
 }
 
-/* FNV-1a, its upper half folded in. */
-static uint32_t hash_of(const unsigned char *s, size_t n)
+/* Both halves in one. */
+static uint32_t hash_of(const void *s, size_t n)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = hash_bytes(s, n);
 
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ s[i]) * 0x100000001b3u;
     return (uint32_t)(h ^ h >> 32);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "train/minhash.h"
 
 #define FIRST_SLOTS 1024
@@ -41,7 +42,7 @@ struct dedup_options dedup_defaults(void)
 
 static size_t slot_of(const struct table *t, struct key k)
 {
-    size_t at = (size_t)minhash_mix(k.a ^ minhash_mix(k.b)) & (t->n_slots - 1);
+    size_t at = (size_t)hash_mix(k.a ^ hash_mix(k.b)) & (t->n_slots - 1);
 
     while (t->kept[at] && (t->keys[at].a != k.a || t->keys[at].b != k.b))
         at = (at + 1) & (t->n_slots - 1);
@@ -158,7 +159,7 @@ static struct key band_key(const struct dedup *d, int32_t band)
     uint64_t h = 0;
 
     for (int32_t i = 0; i < d->o.rows; i++)
-        h = minhash_mix(h * 0x9E3779B97F4A7C15u + row[i]);
+        h = hash_mix(h * 0x9E3779B97F4A7C15u + row[i]);
     return (struct key){h, (uint64_t)band};
 }
 

@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 
+#include "base/hash.h"
+
 static int word_byte(unsigned char c)
 {
     if (c >= 'A' && c <= 'Z')
@@ -19,7 +21,7 @@ static size_t char_bytes(unsigned char first)
 /* The hash of the next word; false at the end. */
 static bool next_word(const char *text, size_t n, size_t *at, uint64_t *hash)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = HASH_BEGIN;
     size_t i = *at, whole, end;
     int c;
 
@@ -32,10 +34,10 @@ static bool next_word(const char *text, size_t n, size_t *at, uint64_t *hash)
     for (; i < end && (c = word_byte((unsigned char)text[i])) >= 0; i++) {
         if (!whole && char_bytes((unsigned char)text[i]))
             break;
-        h = (h ^ (uint64_t)c) * 0x100000001b3u;
+        h = hash_add(h, (uint64_t)c);
     }
     *at = i;
-    *hash = minhash_mix(h);
+    *hash = hash_mix(h);
     return true;
 }
 
@@ -45,14 +47,14 @@ static uint64_t shingle_hash(const uint64_t *words, int32_t first, int32_t n, in
     uint64_t h = 0;
 
     for (int32_t i = 0; i < n; i++)
-        h = minhash_mix(h * 0x9E3779B97F4A7C15u + words[(first + i) % size]);
+        h = hash_mix(h * 0x9E3779B97F4A7C15u + words[(first + i) % size]);
     return h;
 }
 
 void minhash_keys(uint64_t seed, int32_t n_hashes, uint64_t *keys)
 {
     for (int32_t k = 0; k < n_hashes; k++)
-        keys[k] = minhash_mix(seed + (uint64_t)(k + 1) * 0x9E3779B97F4A7C15u);
+        keys[k] = hash_mix(seed + (uint64_t)(k + 1) * 0x9E3779B97F4A7C15u);
 }
 
 /* Multiply-shift, with an odd multiplier for each hash function. */

@@ -18,12 +18,4 @@ void minhash_keys(uint64_t seed, int32_t n_hashes, uint64_t *keys);
 void minhash(const char *text, size_t n, int32_t shingle, const uint64_t *keys, int32_t n_hashes,
              uint32_t *signature);
 
-/* A good mixer of 64 bits (splitmix64's). */
-static inline uint64_t minhash_mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
 #endif

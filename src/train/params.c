@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/rng.h"
 #include "kernels/fp8.h"
 #include "model/convert_plan.h"
@@ -114,14 +115,9 @@ void params_release(struct params *p)
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
-/* FNV-1a */
 uint64_t params_hash(const char *name)
 {
-    uint64_t h = 14695981039346656037u;
-
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 1099511628211u;
-    return h;
+    return hash_bytes(name, strlen(name));
 }
 
 /* Two numbers of N(0, 1) from two uniform ones (Box and Muller 1958). */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/hash.h"
 #include "tokenizer/unicode.h"
 #include "train/minhash.h"
 
@@ -46,7 +47,7 @@ static int seen_init(struct seen *s, size_t n, struct mk_error *err)
 /* Whether the hash was there before. */
 static bool seen_add(struct seen *s, uint64_t hash)
 {
-    uint64_t h = minhash_mix(hash) | 1;
+    uint64_t h = hash_mix(hash) | 1;
     size_t at = (size_t)(h >> 1) & (s->n_slots - 1);
 
     for (; s->slots[at]; at = (at + 1) & (s->n_slots - 1))
@@ -54,15 +55,6 @@ static bool seen_add(struct seen *s, uint64_t hash)
             return true;
     s->slots[at] = h;
     return false;
-}
-
-static uint64_t hash_of(const char *s, size_t n)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)s[i]) * 0x100000001b3u;
-    return h;
 }
 
 /* ---- words and characters -------------------------------------------------------------------- */
@@ -131,12 +123,12 @@ static void measure(const char *text, size_t n, struct seen *groups, struct meas
             continue;
         }
         end = word_end(text, n, at, m);
-        last[m->n_words++ % GROUP] = hash_of(text + at, end - at);
+        last[m->n_words++ % GROUP] = hash_bytes(text + at, end - at);
         at = end;
         if (m->n_words < GROUP)
             continue;
         for (int64_t i = 0; i < GROUP; i++)
-            h = minhash_mix(h * 0x9E3779B97F4A7C15u + last[(m->n_words + i) % GROUP]);
+            h = hash_mix(h * 0x9E3779B97F4A7C15u + last[(m->n_words + i) % GROUP]);
         m->n_groups++;
         m->n_repeated += seen_add(groups, h);
     }
@@ -153,7 +145,7 @@ static double repeated_lines(const char *text, size_t n, struct seen *lines)
 
         if (bytes > 0) {
             total += bytes;
-            repeated += seen_add(lines, hash_of(text + at, bytes)) ? bytes : 0;
+            repeated += seen_add(lines, hash_bytes(text + at, bytes)) ? bytes : 0;
         }
         at += bytes + 1;
     }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
@@ -180,15 +182,10 @@ struct format_length format_length(const char *text, size_t n)
 
 /* ---- Repetition ------------------------------------------------------------------------------ */
 
-/* FNV-1a and a last mix: words are compared by 64 bits. */
-static uint64_t hash_bytes(const char *s, size_t n)
+/* Words, and runs of them, are compared by 64 bits. */
+static uint64_t hash_run(const void *words, size_t n)
 {
-    uint64_t h = 14695981039346656037u;
-
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)s[i]) * 1099511628211u;
-    h ^= h >> 32;
-    return h * 0x9e3779b97f4a7c15u;
+    return hash_mix(hash_bytes(words, n));
 }
 
 static size_t hash_words(const char *text, size_t n, uint64_t *out)
@@ -201,7 +198,7 @@ static size_t hash_words(const char *text, size_t n, uint64_t *out)
         while (i < n && !is_blank(text[i]))
             i++;
         if (i > start)
-            out[n_words++] = hash_bytes(text + start, i - start);
+            out[n_words++] = hash_run(text + start, i - start);
         while (i < n && is_blank(text[i]))
             i++;
     }
@@ -231,7 +228,7 @@ int format_repetition(const char *text, size_t n, int n_gram, double *share, str
     n_words = hash_words(text, n, words);
     n_runs = n_words - (size_t)n_gram + 1;
     for (size_t i = 0; i < n_runs; i++) /* a run's hash goes where its first word's stood */
-        words[i] = hash_bytes((const char *)(words + i), (size_t)n_gram * sizeof *words);
+        words[i] = hash_run(words + i, (size_t)n_gram * sizeof *words);
     qsort(words, n_runs, sizeof *words, compare_u64);
     for (size_t i = 1; i < n_runs; i++)
         n_again += words[i] == words[i - 1];

@@ -1,12 +1,14 @@
 /* math_value.c: the value of an expression at a place. Depth is that of the parser. */
 #include "verify/math_tree.h"
 
+#include "base/hash.h"
+
 /* A variable's value: the same for the same name, different at each point. A fraction n/d with n in
- * -2^20..2^20 and d a prime near it, from the name's hash (FNV-1a and a last mix): two different
+ * -2^20..2^20 and d a prime near it, from the name's hash: two different
  * rational functions agree there by chance only. Braces and blanks of an index do not count. */
 static struct number variable(struct text_span name, int point)
 {
-    uint64_t h = 14695981039346656037u + (uint64_t)point * 0x9e3779b97f4a7c15u;
+    uint64_t h = HASH_BEGIN + (uint64_t)point * 0x9e3779b97f4a7c15u;
 
     if (name.n == 1 && name.at[0] == 'i')
         return number_i();
@@ -14,7 +16,7 @@ static struct number variable(struct text_span name, int point)
         return number_e();
     for (size_t i = 0; i < name.n; i++)
         if (name.at[i] != '{' && name.at[i] != '}')
-            h = (h ^ (unsigned char)name.at[i]) * 1099511628211u;
+            h = hash_add(h, (unsigned char)name.at[i]);
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9u;
     h ^= h >> 32;

@@ -16,6 +16,7 @@
 #include "base/decimal.h"
 #include "base/exec.h"
 #include "base/folder.h"
+#include "base/hash.h"
 #include "base/map_file.h"
 #include "base/rng.h"
 
@@ -189,9 +190,20 @@ static void half_written_files_go_and_others_stay(void **state)
     folder_remove(top);
 }
 
+/* Values that FNV's and splitmix64's authors publish: they stand in files of ours. */
+static void hashes_are_those_of_their_authors(void **state)
+{
+    (void)state;
+    assert_true(hash_bytes("", 0) == 0xcbf29ce484222325u);
+    assert_true(hash_bytes("a", 1) == 0xaf63dc4c8601ec8cu);
+    assert_true(hash_bytes("foobar", 6) == 0x85944171f73967e8u);
+    assert_true(hash_mix(0x9e3779b97f4a7c15u) == 0xe220a8397b1dcdafu);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hashes_are_those_of_their_authors),
         cmocka_unit_test(arena_reuses_its_chunks_after_reset),
         cmocka_unit_test(buf_refuses_to_pass_its_maximum_and_keeps_its_contents),
         cmocka_unit_test(decimals_are_short_and_read_back),
