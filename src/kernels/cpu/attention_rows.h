@@ -1,9 +1,9 @@
 /* attention_rows.h: the inner functions of attention, one table for each instruction set.
  *
  * A tile is a few query vectors (rows of a prefill, or the query heads that share a kv head) that
- * walk the same keys, MK_KEY_BLOCK at a time. cpu/attention.c owns the walk, the masks and the
- * threads; these functions see one block. For every query vector the order of arithmetic is the
- * same in a tile of one and in a tile of many:
+ * walk the same keys, MK_KEY_BLOCK at a time. cpu/attention.c owns the walk and the threads,
+ * cpu/attention_block.c the masks; these functions see one block. For every query vector the order
+ * of arithmetic is the same in a tile of one and in a tile of many:
  *
  *   score[key]  = 0 + q[0] k[key][0] + q[1] k[key][1] + ..       one FMA chain, c ascending
  *   acc[c]      = acc[c] * factor + p[lo] v[lo][c] + ..          one FMA chain, keys ascending
