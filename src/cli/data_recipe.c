@@ -59,20 +59,19 @@ static int run_of(struct job *j, const struct recipe *r, const char *base, struc
 int data_build_recipe(const struct data_recipe *d, const char *path, struct mk_error *err)
 {
     struct job j = {.d = d};
-    char base[RUN_PATH];
-    struct recipe r;
+    struct train_recipe t;
     int code;
 
-    if (train_read_recipe(&r, path, d->sets, base, j.folder, err))
+    if (train_read_recipe(&t, path, d->sets, j.folder, err))
         return err->code;
-    if (r.data.n_sources < 1)
+    if (t.r.data.n_sources < 1)
         code = mk_error_set(err, MK_EINVAL, "%s: has no data.sources: nothing is tokenised for it",
                             path);
     else
-        code = run_of(&j, &r, base, err);
+        code = run_of(&j, &t.r, t.base, err);
     if (!code && !j.n_built && !d->quiet && !d->json)
         fprintf(stderr, "nothing is left to build: all shards are in %s/data or were given\n",
                 j.folder);
-    recipe_release(&r);
+    train_recipe_release(&t);
     return code;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cli/recipe_models.h"
 #include "rl/questions.h"
 
 /* "recipes/r1.yaml" -> "recipes", and "runs/r1" where the file does not say. */
@@ -37,6 +38,18 @@ static int check_stage(const struct pipeline_run *run, const struct pipeline_sta
     if (questions_open(&q, &s->recipe, run->base, NULL, err))
         return err->code;
     questions_close(&q);
+    return 0;
+}
+
+/* Models of the store, by name. */
+static int find_models(struct pipeline_run *run, struct mk_error *err)
+{
+    struct pipeline *p = &run->pipeline;
+
+    err->code = 0;
+    for (int32_t i = 0; i < p->n; i++)
+        if (recipe_models_find(&p->stages[i].recipe, run->base, &p->memory, err))
+            return mk_error_wrap(err, "stage %s", p->stages[i].name);
     return 0;
 }
 
@@ -72,6 +85,8 @@ static int work(struct pipeline_run *run, const struct cli_list *sets, bool dry,
     if (!code && run->until && !pipeline_find(&run->pipeline, run->until))
         code = mk_error_set(err, MK_EINVAL, "--until: %s has no stage '%s'", run->path,
                             run->until);
+    if (!code)
+        code = find_models(run, err);
     if (!code)
         code = check_stages(run, err);
     if (!code && dry)

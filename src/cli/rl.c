@@ -10,18 +10,17 @@
 static int learn(struct rl_run *run, const char *path, const struct cli_list *sets, bool dry,
                  struct mk_error *err)
 {
-    char base[RUN_PATH];
-    struct recipe recipe;
+    struct train_recipe recipe;
     int code;
 
-    if (train_read_recipe(&recipe, path, sets, base, run->path, err))
+    if (train_read_recipe(&recipe, path, sets, run->path, err))
         return err->code;
-    if (recipe.n_tasks < 1) {
-        recipe_release(&recipe);
+    if (recipe.r.n_tasks < 1) {
+        train_recipe_release(&recipe);
         return mk_error_set(err, MK_EINVAL, "%s: has no tasks: minke tasks lists them", path);
     }
-    run->recipe = &recipe;
-    run->base = base;
+    run->recipe = &recipe.r;
+    run->base = recipe.base;
     run->command = "minke rl";
     if (!dry)
         train_say_begins(run->path, run->resume, run->quiet);
@@ -29,7 +28,7 @@ static int learn(struct rl_run *run, const char *path, const struct cli_list *se
     code = dry ? rl_plan(run, err) : rl_run(run, err);
     if (!code && !dry)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
-    recipe_release(&recipe);
+    train_recipe_release(&recipe);
     return code;
 }
 

@@ -1,10 +1,12 @@
 /* train.c: minke train: a recipe becomes a run. */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/folder.h"
 #include "cli/cli.h"
+#include "cli/recipe_models.h"
 #include "cli/train_run.h"
 
 /* "recipes/tiny.yaml" -> "recipes" and "tiny". */
@@ -22,18 +24,30 @@ static int split_path(const char *path, char base[RUN_PATH], char name[RUN_PATH]
     return 0;
 }
 
-int train_read_recipe(struct recipe *r, const char *path, const struct cli_list *sets,
-                      char base[RUN_PATH], char run[RUN_PATH], struct mk_error *err)
+int train_read_recipe(struct train_recipe *t, const char *path, const struct cli_list *sets,
+                      char run[RUN_PATH], struct mk_error *err)
 {
     char name[RUN_PATH];
+    const char *out;
 
-    if (split_path(path, base, name, err) || recipe_read(r, path, sets->items, sets->n, err))
+    if (split_path(path, t->base, name, err) ||
+        recipe_read(&t->r, path, sets->items, sets->n, err))
         return err->code;
-    if (snprintf(run, RUN_PATH, *r->out ? "%s" : "runs/%s", *r->out ? r->out : name) < RUN_PATH)
-        return 0;
-    mk_error_set(err, MK_ELIMIT, "%s: the path is too long", r->out);
-    recipe_release(r);
+    arena_init(&t->memory, SIZE_MAX / 4);
+    out = t->r.out;
+    if (snprintf(run, RUN_PATH, *out ? "%s" : "runs/%s", *out ? out : name) >= RUN_PATH)
+        mk_error_set(err, MK_ELIMIT, "%s: the path is too long", out);
+    else
+        recipe_models_find(&t->r, t->base, &t->memory, err);
+    if (err->code)
+        train_recipe_release(t);
     return err->code;
+}
+
+void train_recipe_release(struct train_recipe *t)
+{
+    recipe_release(&t->r);
+    arena_release(&t->memory);
 }
 
 void train_say_begins(const char *run, bool resume, bool quiet)
@@ -48,19 +62,18 @@ void train_say_begins(const char *run, bool resume, bool quiet)
 static int train(struct train_run *run, const char *path, const struct cli_list *sets, bool dry,
                  struct mk_error *err)
 {
-    char base[RUN_PATH];
-    struct recipe recipe;
+    struct train_recipe recipe;
     int code;
 
-    if (train_read_recipe(&recipe, path, sets, base, run->path, err))
+    if (train_read_recipe(&recipe, path, sets, run->path, err))
         return err->code;
-    if (recipe.data.n_sources < 1) {
-        recipe_release(&recipe);
+    if (recipe.r.data.n_sources < 1) {
+        train_recipe_release(&recipe);
         return mk_error_set(err, MK_EINVAL, "%s: has tasks and no data.sources: use minke rl",
                             path);
     }
-    run->recipe = &recipe;
-    run->base = base;
+    run->recipe = &recipe.r;
+    run->base = recipe.base;
     run->command = "minke train";
     if (!dry)
         train_say_begins(run->path, run->resume, run->quiet);
@@ -68,7 +81,7 @@ static int train(struct train_run *run, const char *path, const struct cli_list 
     code = dry ? train_plan(run, err) : train_run(run, err);
     if (!code && !dry)
         printf("%s/checkpoints/step-%06lld\n", run->path, (long long)run->last_saved);
-    recipe_release(&recipe);
+    train_recipe_release(&recipe);
     return code;
 }
 

@@ -52,10 +52,16 @@ int train_plan(const struct train_run *run, struct mk_error *err);
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
-/* With base, the recipe's folder, and run, that of its run: what it names, or runs/ and its own
- * name. */
-int train_read_recipe(struct recipe *r, const char *path, const struct cli_list *sets,
-                      char base[RUN_PATH], char run[RUN_PATH], struct mk_error *err);
+/* A recipe as it was read, with the paths that models' names in the store stand for. */
+struct train_recipe {
+    struct recipe r;
+    struct arena memory;
+    char base[RUN_PATH]; /* its folder */
+};
+/* run: its run's folder, what it names, or runs/ and its own name. */
+int train_read_recipe(struct train_recipe *t, const char *path, const struct cli_list *sets,
+                      char run[RUN_PATH], struct mk_error *err);
+void train_recipe_release(struct train_recipe *t);
 /* With --resume, of a run that has nothing to go on from: a folder that is called by a wrong name,
  * perhaps. */
 void train_say_begins(const char *run, bool resume, bool quiet);

@@ -154,3 +154,21 @@ def test_it_starts_from_a_quantised_gguf(minke, recipe, tmp_path):
     model = ok(minke("train", recipe, "-q", *again)).stdout.strip()
     got = answer(minke, model, "Who are you?")
     assert got["text"].strip() == "A whale." and got["finish_reason"] == "stop"
+
+
+def test_a_recipe_names_models_of_the_store(minke, recipe, tmp_path):
+    """As commands do; what lies in its folder goes first."""
+    plan = ("train", recipe, "--dry-run", "--set", "model.config=", "--set")
+    inside = str(minke.store / "reasoner")  # the model that comes with minke, put into the store by its name
+    assert f'from: "{inside}"' in ok(minke(*plan, "model.from=reasoner")).stdout
+    failed(minke(*plan, "model.from=smollm2"), "'smollm2' is not here yet: minke pull smollm2")
+    failed(minke(*plan, "model.from=nobody"), "nobody is not there")
+    (tmp_path / "reasoner").symlink_to(ROOT / "tests/golden/models/v3")
+    r = ok(minke(*plan, "model.from=reasoner"))
+    assert 'from: "reasoner"' in r.stdout and "0.37 M parameters" in r.stdout
+    teachers = "distill: {teachers: [{path: reasoner}, {path: smollm2}]}\n"
+    recipe.write_text(recipe.read_text() + teachers)
+    failed(minke("train", recipe, "--dry-run"), "minke pull smollm2")
+    (tmp_path / "stages.yaml").write_text("stages: [{name: first, kind: sft, model: {from: smollm2}, "
+                                          "data: {sources: [{path: talks.jsonl}]}}]\n")
+    failed(minke("pipeline", tmp_path / "stages.yaml"), "stage first: model 'smollm2' is not here yet")
