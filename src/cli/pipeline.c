@@ -57,7 +57,9 @@ static int check_stages(const struct pipeline_run *run, struct mk_error *err)
 {
     for (int32_t i = 0; i < run->pipeline.n; i++)
         if (check_stage(run, &run->pipeline.stages[i], err))
-            return mk_error_wrap(err, "stage %s", run->pipeline.stages[i].name);
+            return mk_error_wrap(err, "%s:%d: stage %s", run->path,
+                                 (int)run->pipeline.stages[i].line,
+                                 run->pipeline.stages[i].name);
     return 0;
 }
 

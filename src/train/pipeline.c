@@ -32,7 +32,7 @@ static bool writes_texts(enum stage_kind kind)
 /* A value that may name a stage, and what it asks of it. */
 struct reference {
     const char **value;
-    const char *key;
+    const char *section, *name; /* of its key */
     bool texts, reward_model;
 };
 
@@ -40,14 +40,14 @@ static int list_references(struct recipe *r, struct reference list[MAX_REFERENCE
 {
     int n = 0;
 
-    list[n++] = (struct reference){&r->model.from, "model.from", false, false};
-    list[n++] = (struct reference){&r->tokenizer.path, "tokenizer.path", false, false};
-    list[n++] = (struct reference){&r->rl.reward_model, "rl.reward_model", false, true};
+    list[n++] = (struct reference){&r->model.from, "model", "from", false, false};
+    list[n++] = (struct reference){&r->tokenizer.path, "tokenizer", "path", false, false};
+    list[n++] = (struct reference){&r->rl.reward_model, "rl", "reward_model", false, true};
     for (int32_t i = 0; i < r->distill.n_teachers; i++)
-        list[n++] = (struct reference){&r->distill.teachers[i].path, "distill.teachers", false,
+        list[n++] = (struct reference){&r->distill.teachers[i].path, "distill", "teachers", false,
                                        false};
     for (int32_t i = 0; i < r->data.n_sources; i++)
-        list[n++] = (struct reference){&r->data.sources[i].path, "data.sources", true, false};
+        list[n++] = (struct reference){&r->data.sources[i].path, "data", "sources", true, false};
     return n;
 }
 
@@ -71,30 +71,42 @@ static const struct pipeline_stage *named(const struct pipeline *p, int32_t n, c
     return NULL;
 }
 
+/* The value names a stage, but not one that is wanted there. */
+static int check_reference(const struct reference *r, const struct pipeline_stage *of,
+                           struct mk_error *err)
+{
+    if (writes_texts(of->kind) != r->texts)
+        return mk_error_set(err, MK_EINVAL, "%s.%s: stage %s makes %s, a %s is wanted", r->section,
+                            r->name, of->name, r->texts ? "a model" : "texts",
+                            r->texts ? "text" : "model");
+    if (r->reward_model && of->kind != STAGE_REWARD)
+        return mk_error_set(err, MK_EINVAL,
+                            "%s.%s: stage %s is of kind %s, one of kind reward is wanted",
+                            r->section, r->name, of->name, stage_kind_name(of->kind));
+    return 0;
+}
+
 static int check_references(const struct pipeline *p, int32_t index, struct mk_error *err)
 {
+    struct recipe *recipe = &p->stages[index].recipe;
     struct reference list[MAX_REFERENCES];
-    int n = list_references(&p->stages[index].recipe, list);
+    int n = list_references(recipe, list), code = 0;
 
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !code; i++) {
         const char *rest;
         bool bad;
         const struct pipeline_stage *of = named(p, index, *list[i].value, &rest, &bad);
 
         if (bad)
-            return mk_error_set(err, MK_EINVAL,
-                                "%s: '%s' is no stage that comes before this one", list[i].key,
-                                *list[i].value);
-        if (of && writes_texts(of->kind) != list[i].texts)
-            return mk_error_set(err, MK_EINVAL, "%s: stage %s makes %s, a %s is wanted",
-                                list[i].key, of->name, list[i].texts ? "a model" : "texts",
-                                list[i].texts ? "text" : "model");
-        if (of && list[i].reward_model && of->kind != STAGE_REWARD)
-            return mk_error_set(err, MK_EINVAL,
-                                "%s: stage %s is of kind %s, one of kind reward is wanted",
-                                list[i].key, of->name, stage_kind_name(of->kind));
+            code = mk_error_set(err, MK_EINVAL,
+                                "%s.%s: '%s' is no stage that comes before this one",
+                                list[i].section, list[i].name, *list[i].value);
+        else if (of)
+            code = check_reference(&list[i], of, err);
+        if (code)
+            recipe_blame_key(recipe, list[i].section, list[i].name, err);
     }
-    return 0;
+    return code;
 }
 
 int pipeline_resolve(struct pipeline *p, struct pipeline_stage *s,
@@ -239,8 +251,9 @@ static int read_stage(struct pipeline *p, const char *path, const char *const *s
                                               : mk_error_wrap(err, "stage %s", text->name);
     s->name = text->name;
     s->kind = stage.kind;
+    s->line = text->file.line;
     p->n++;
-    return check_references(p, p->n - 1, err) ? blame_stage(text, path, err) : 0;
+    return check_references(p, p->n - 1, err);
 }
 
 static int read_all(struct pipeline *p, const char *path, const char *const *sets, int32_t n_sets,

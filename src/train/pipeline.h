@@ -36,6 +36,7 @@ struct pipeline_stage {
     const char *name;
     enum stage_kind kind;
     struct recipe recipe;
+    int32_t line; /* on which it begins in its file, from 1 */
 };
 
 struct pipeline {

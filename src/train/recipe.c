@@ -122,15 +122,13 @@ static struct given given(const struct recipe_text *t, int32_t key)
 
 /* ---- What does not go together -------------------------------------------------------------- */
 
-/* Says it with the line of this key, or, when it is not given, of the whole. */
-static int refuse(const struct recipe *r, const char *section, const char *name,
-                  const char *sentence, struct mk_error *err)
+int recipe_blame_key(const struct recipe *r, const char *section, const char *name,
+                     struct mk_error *err)
 {
     const struct recipe_layer *own = &r->text->layers[OWN];
     int32_t n;
     const struct recipe_key *keys = recipe_keys(&n);
 
-    mk_error_set(err, MK_EINVAL, "%s", sentence);
     for (int32_t i = 0; i < n; i++)
         if (!strcmp(keys[i].section, section) && !strcmp(keys[i].name, name)) {
             struct given g = given(r->text, i);
@@ -139,6 +137,13 @@ static int refuse(const struct recipe *r, const char *section, const char *name,
                 return recipe_blame(&g.from, g.line, err);
         }
     return recipe_blame(own, own->file->line, err);
+}
+
+static int refuse(const struct recipe *r, const char *section, const char *name,
+                  const char *sentence, struct mk_error *err)
+{
+    mk_error_set(err, MK_EINVAL, "%s", sentence);
+    return recipe_blame_key(r, section, name, err);
 }
 
 static int check_model(const struct recipe *r, struct mk_error *err)

@@ -94,6 +94,10 @@ struct recipe_stage {
         int32_t line;      /* 0: given with --set */
     } seed, threads;
 };
+/* Puts the place where a key is given in front of a message, or that of the whole recipe; while the
+ * path that it was read from is there. */
+int recipe_blame_key(const struct recipe *r, const char *section, const char *name,
+                     struct mk_error *err);
 /* A stage's recipe; file and defaults are borrowed and must outlive it. path: of the pipeline. */
 int recipe_of_stage(struct recipe *r, const struct file_text *file,
                     const struct recipe_stage *stage, const char *path, const char *const *sets,

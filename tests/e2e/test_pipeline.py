@@ -264,7 +264,7 @@ def test_mistakes_are_named_before_anything_runs(minke, tmp_path):
             ("  corpus: {documents: 300}", "  corpus: {documants: 300}", ["r1.yaml:22", "documants", "documents"]),
             ("tasks: " + TASKS, "tasks: []", ["stage reasoning", "no tasks"]),
             ("scratchpad: 1}", "scratchpad: 1, search: 1}", ["stage texts", "shares"]),
-            ("tasks: " + TASKS, "tasks: [{name: parrity}]", ["stage reasoning", "parrity", "mean parity"]),
+            ("tasks: " + TASKS, "tasks: [{name: parrity}]", ["r1.yaml:34: stage reasoning", "parrity", "mean parity"]),
             ("tasks: " + TASKS, "tasks: [{name: parity, level_max: 9}]", ["stage reasoning", "levels 0 to 7"]),
             ("language_reward: 0.1", "language: latn, language_reward: 0.1", ["stage reasoning", "latn", "latin, han"]),
             ("- name: cold-start\n", "- name: cold-start\n  out: here\n", ["stage cold-start", "out"])]:

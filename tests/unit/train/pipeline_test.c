@@ -193,6 +193,12 @@ static void what_is_wrong_is_named(void **state)
         {STAGE "- name: b\n  kind: rl\n  model: {from: c}\n  tasks:\n  - {name: add, weight: -1}\n",
          {":10: stage b: tasks.weight: '-1'", ""}},
         {STAGE "- name: b\n  kind: rl\n  model: {from: c}\n", {":6: stage b: has no tasks", ""}},
+        {STAGE "- name: b\n  kind: sft\n  data: {sources: [{path: d}]}\n  model:\n"
+               "    from: stage:c\n",
+         {":10: stage b: model.from: 'stage:c'", "before"}},
+        {STAGE "- name: b\n  kind: sft\n  model: {config: c}\n"
+               "  data: {sources: [{path: stage:a}]}\n",
+         {":6: stage b: data.sources: stage a makes a model", ""}},
         {STAGE "seed: x\n", {":6: seed: 'x'", "whole"}},
         {STAGE "defaults:\n  sft:\n    train:\n      batch: 0\n",
          {":9: defaults.sft: train.batch: '0'", ""}},
