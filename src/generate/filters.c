@@ -1,6 +1,7 @@
 /* filters.c: selection by bins, see filters.h. */
 #include "generate/filters.h"
 
+#include <math.h>
 #include <string.h>
 
 #define WEIGH_BLOCK 16
@@ -119,6 +120,8 @@ void filters_weigh(struct candidates *c, float max, float temperature)
     float inverse = 1.0f / temperature, x[WEIGH_BLOCK], w[WEIGH_BLOCK];
     int32_t whole = c->n - c->n % WEIGH_BLOCK;
 
+    c->max = max;
+    c->temperature = temperature;
     for (int i = 0; i < WEIGH_BLOCK; i++)
         x[i] = max;
     for (int32_t i = 0; i < whole; i += WEIGH_BLOCK)
@@ -148,4 +151,19 @@ void filters_min_p(struct candidates *c, float min_p)
             close_gap(c, n++, i);
     if (min_p > 0)
         c->n = n;
+}
+
+/* - sum of p ln p with p = w / sum and ln w = (logit - max) / temperature: the only logarithm is
+ * that of the sum. A weight of 1 has none, not even where max is infinite. */
+double filters_entropy(const struct candidates *c)
+{
+    double sum = 0, mean = 0;
+
+    for (int32_t i = 0; i < c->n; i++) {
+        double w = (double)c->weights[i];
+
+        sum += w;
+        mean += w > 0 && w < 1 ? w * ((double)c->logits[i] - (double)c->max) : 0;
+    }
+    return log(sum) - mean / ((double)c->temperature * sum);
 }

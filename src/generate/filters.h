@@ -14,10 +14,11 @@
 
 struct candidates {
     int32_t n;
-    int32_t *ids;    /* [n] ascending */
-    float *logits;   /* [n] no NaN, no -0 */
-    float *weights; /* [n] e^((logit - max) / temperature), 1 for the best: filters_weigh */
-    double *bins;    /* [MK_FILTER_BINS] work memory */
+    int32_t *ids;           /* [n] ascending */
+    float *logits;          /* [n] no NaN, no -0 */
+    float *weights;         /* [n] e^((logit - max) / temperature), 1 for the best */
+    float max, temperature; /* as filters_weigh was told */
+    double *bins;           /* [MK_FILTER_BINS] work memory */
 };
 
 /* Keeps the k largest logits; k <= 0 or k >= n keeps all. Weights are not looked at. */
@@ -30,5 +31,7 @@ void filters_top_p(struct candidates *c, float p);
 /* Keeps what is at least min_p times as probable as the best (Nguyen et al. 2024). The best always
  * stays: its weight is 1. */
 void filters_min_p(struct candidates *c, float min_p);
+/* Of the draw that the weights make, in nats. */
+double filters_entropy(const struct candidates *c);
 
 #endif

@@ -209,20 +209,6 @@ static int prefill(struct scheduler *s, const struct schedule_group *g, struct m
 
 /* ---- Choosing a token ----------------------------------------------------------------------- */
 
-/* Of the weights that the last draw was made from. */
-static double entropy_of(const struct candidates *c)
-{
-    double sum = 0, mean = 0;
-
-    for (int32_t i = 0; i < c->n; i++) {
-        double w = (double)c->weights[i];
-
-        sum += w;
-        mean += w > 0 ? w * log(w) : 0;
-    }
-    return sum > 0 ? log(sum) - mean / sum : 0;
-}
-
 static bool filters(const struct mk_sampling *o)
 {
     return o->top_k > 0 || o->top_p < 1 || o->min_p > 0;
@@ -256,7 +242,7 @@ static int choose(struct scheduler *s, struct slot *slot, const float *logits, i
                        (uint64_t)(g->n_prompt + slot->n), id, err))
         return err->code;
     if (!greedy)
-        slot->entropy += entropy_of(&s->sampler.kept);
+        slot->entropy += filters_entropy(&s->sampler.kept);
     if (must_end_thought(s, slot)) {
         *id = s->o.think_end;
         slot->forced = slot->n;

@@ -77,6 +77,17 @@ static int32_t reference_draw(const struct ranked *r, int32_t n, double u)
     return -1;
 }
 
+static double reference_entropy(const struct ranked *r, int32_t n)
+{
+    double sum = 0, entropy = 0;
+
+    for (int32_t i = 0; i < n; i++)
+        sum += r[i].weight;
+    for (int32_t i = 0; i < n; i++)
+        entropy -= r[i].weight > 0 ? r[i].weight / sum * log(r[i].weight / sum) : 0;
+    return entropy;
+}
+
 /* A row of one of six shapes: spread, narrow, full of ties, with ruled-out tokens, huge, peaked. */
 static void make_row(float *x, int32_t v, uint64_t row)
 {
@@ -128,6 +139,7 @@ static void keeps_and_draws_what_sorting_would(void **state)
         for (int32_t i = 0; i < n; i++)
             assert_int_equal(s.kept.ids[i], r[i].id);
         assert_int_equal(id, reference_draw(r, n, rng_uniform(o.seed, 5, row)));
+        assert_true(fabs(filters_entropy(&s.kept) - reference_entropy(r, n)) < 1e-5);
         sampler_release(&s);
     }
 }
@@ -328,9 +340,17 @@ static void an_infinite_logit_takes_all(void **state)
 {
     const float x[] = {3e38f, INFINITY, 1, INFINITY};
     struct mk_sampling o = {.temperature = 1, .top_p = 0.4f, .repetition_penalty = 1};
+    struct sampler s;
+    struct mk_error err;
+    int32_t id;
 
     (void)state;
     assert_int_equal(choose(x, 4, &o), 1);
+    o.top_p = 1;
+    assert_int_equal(sampler_init(&s, 4, &err), 0);
+    assert_int_equal(sampler_choose(&s, x, &no_past, &o, 0, 0, &id, &err), 0);
+    assert_true(fabs(filters_entropy(&s.kept) - log(2)) < 1e-6); /* two alike */
+    sampler_release(&s);
 }
 
 static void refuses_nan_and_rows_without_a_token(void **state)
