@@ -17,9 +17,28 @@ static int check_seq(const struct model *m, const struct forward_seq *f, struct 
     return 0;
 }
 
+/* Turns of every row. Sequences often stand where the one before them stands, as answers to one
+ * question do: what it has is copied. */
+static void turn_rows(const struct step *s, float *rope)
+{
+    int64_t n = 2 * s->m->rope.n_pairs;
+
+    for (int32_t i = 0; i < s->n_seqs; i++)
+        for (int32_t j = 0; j < s->seqs[i].n_ids; j++) {
+            int64_t position = s->seqs[i].position + j, row = s->first_row[i] + j;
+            int64_t before = i > 0 ? position - s->seqs[i - 1].position : -1;
+
+            if (before >= 0 && before < s->seqs[i - 1].n_ids)
+                memcpy(rope + row * n, rope + (s->first_row[i - 1] + before) * n,
+                       (size_t)n * sizeof *rope);
+            else
+                rope_row(&s->m->rope, (int32_t)position, rope + row * n);
+        }
+}
+
 int step_begin(struct step *s, struct mk_error *err)
 {
-    int64_t *first, row = 0, n_pairs = s->m->rope.n_pairs;
+    int64_t *first, n_pairs = s->m->rope.n_pairs;
     float *rope;
 
     s->n_rows = 0;
@@ -35,9 +54,7 @@ int step_begin(struct step *s, struct mk_error *err)
     if (step_take(s, &rope, 2 * n_pairs, err) || step_take(s, &s->x, s->m->arch.d_model, err) ||
         step_take(s, &s->out, s->m->arch.d_model, err))
         return err->code;
-    for (int32_t i = 0; i < s->n_seqs; i++)
-        for (int32_t j = 0; j < s->seqs[i].n_ids; j++)
-            rope_row(&s->m->rope, s->seqs[i].position + j, rope + 2 * n_pairs * row++);
+    turn_rows(s, rope);
     s->rope = rope;
     return 0;
 }
