@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/cli.h"
@@ -12,7 +13,6 @@
 #include "runs/report.h"
 
 #define PATH 4096
-#define MAX_FOLDERS 64
 
 struct report_options { const char *out, *picture, *series; };
 
@@ -123,20 +123,21 @@ static int report(const struct report_options *o, char **folders, int n, struct 
     return err->code;
 }
 
-/* How many of the folders are of minke eval; all or none, else *err is set. */
-static int count_evaluations(char **folders, int n, struct mk_error *err)
+/* Whether the folders are of minke eval: all of them or none. */
+static int check_folders(char **folders, int n, bool *evaluations, struct mk_error *err)
 {
-    int found = 0;
-    bool has[MAX_FOLDERS] = {false};
+    *evaluations = eval_table_is_for(folders[0]);
+    for (int i = 0; i < n; i++) {
+        bool scores = eval_table_is_for(folders[i]);
 
-    for (int i = 0; i < n; i++)
-        found += has[i] = eval_table_is_for(folders[i]);
-    for (int i = 1; i < n; i++)
-        if (has[i] != has[0])
-            mk_error_set(err, MK_EINVAL,
-                         "%s has scores of minke eval, %s has none: they are not compared",
-                         folders[has[i] ? i : 0], folders[has[i] ? 0 : i]);
-    return found;
+        if (access(folders[i], F_OK))
+            return mk_error_set(err, MK_ENOTFOUND, "%s: there is no such folder", folders[i]);
+        if (scores != *evaluations)
+            return mk_error_set(err, MK_EINVAL,
+                                "%s has scores of minke eval, %s has none: they are not compared",
+                                folders[scores ? i : 0], folders[scores ? 0 : i]);
+    }
+    return 0;
 }
 
 int cmd_report(int argc, char **argv)
@@ -155,16 +156,16 @@ int cmd_report(int argc, char **argv)
         "on one page, which --out names: one file, without network and scripts.\n"
         "Folders of minke eval are printed as a table: scores, differences, errors.\n\n"
         "example: minke report eval/small eval/large",
-        1, MAX_FOLDERS, options};
+        1, 64, options};
     struct mk_error err = {0};
-    int n_args, n_evaluations, rc = cli_parse(&syntax, argc, argv, &n_args);
+    bool evaluations;
+    int n_args, rc = cli_parse(&syntax, argc, argv, &n_args);
 
     if (rc != CLI_RUN)
         return rc;
-    n_evaluations = count_evaluations(argv + 1, n_args, &err);
-    if (err.code)
+    if (check_folders(argv + 1, n_args, &evaluations, &err))
         return cli_fail(&err);
-    if (n_evaluations)
+    if (evaluations)
         return eval_table_print(argv + 1, n_args, &err) ? cli_fail(&err) : 0;
     if (!o.out && n_args > 1)
         return cli_usage("report", "several runs: --out FILE is missing");

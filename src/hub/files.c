@@ -92,6 +92,13 @@ int files_sync(const char *path, struct mk_error *err)
     return 0;
 }
 
+bool files_is_folder(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 int64_t files_bytes(const char *path)
 {
     struct stat st;

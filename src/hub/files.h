@@ -16,6 +16,7 @@ int files_make_folders(const char *path, struct mk_error *err);
 int files_remove_tree(const char *path, struct mk_error *err);
 /* Asks the disk to have it: a file, or a folder's list of names. */
 int files_sync(const char *path, struct mk_error *err);
+bool files_is_folder(const char *path);
 /* -1 when it is no regular file. Follows links. */
 int64_t files_bytes(const char *path);
 /* The digest in lower-case hex. */

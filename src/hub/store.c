@@ -16,7 +16,6 @@
 
 #include "base/map_file.h"
 #include "formats/model_file.h"
-#include "hub/builtin.h"
 #include "hub/files.h"
 
 int hub_store_path(char out[HUB_PATH_MAX], const char *data_home, const char *home,
@@ -219,70 +218,7 @@ int store_describe(const char *folder, struct hub_model *m, struct mk_error *err
     return rc;
 }
 
-/* ---- Finding, listing, removing ---- */
-
-static bool is_folder(const char *path)
-{
-    struct stat st;
-
-    return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
-
-static int resolve_path(const char *model, char path[HUB_PATH_MAX], struct mk_error *err)
-{
-    if (is_folder(model))
-        return store_model_in(model, path, err);
-    if (files_bytes(model) < 0)
-        return mk_error_set(err, MK_ENOTFOUND, "%s: %s", model,
-                            errno == ENOENT ? "there is no such file or folder" : strerror(errno));
-    if (snprintf(path, HUB_PATH_MAX, "%s", model) >= HUB_PATH_MAX)
-        return mk_error_set(err, MK_ELIMIT, "the path is too long");
-    return 0;
-}
-
-int hub_resolve_in(const char *store, const char *model, char path[HUB_PATH_MAX],
-                   struct mk_error *err)
-{
-    const struct hub_known *known = hub_known_by_name(model);
-    char folder[HUB_PATH_MAX], name[HUB_NAME_MAX + 1];
-    struct mk_error ignored;
-    struct stat st;
-    int rc;
-
-    if (strchr(model, '/') || files_has_suffix(model, ".gguf"))
-        return resolve_path(model, path, err);
-    if (known && builtin_is(known->spec) && builtin_keep(store, known->name, err))
-        return err->code;
-    if (!store_make_name(model, name, &ignored)) {
-        rc = files_join(folder, store, name, err);
-        if (rc)
-            return rc;
-        if (is_folder(folder)) {
-            rc = store_model_in(folder, path, err);
-            return rc ? mk_error_wrap(err, "model '%s' is damaged, minke pull it again", name) : 0;
-        }
-    }
-    if (!stat(model, &st))
-        return resolve_path(model, path, err);
-    if (known)
-        return mk_error_set(err, MK_ENOTFOUND, "model '%s' is not here yet: minke pull %s", model,
-                            known->name);
-    return mk_error_set(err, MK_ENOTFOUND,
-                        "there is no model '%s', neither in the store nor as a "
-                        "file: see minke list, or get one with minke pull",
-                        model);
-}
-
-int hub_resolve(const char *model, char **path, struct mk_error *err)
-{
-    char store[HUB_PATH_MAX], found[HUB_PATH_MAX];
-    int rc = hub_store_default(store, err);
-
-    if (!rc)
-        rc = hub_resolve_in(store, model, found, err);
-    *path = rc ? NULL : strdup(found);
-    return rc || *path ? rc : mk_error_memory(err, strlen(found) + 1);
-}
+/* ---- Listing, removing ---- */
 
 struct listing {
     const char *store;
@@ -298,7 +234,8 @@ static int list_one(void *user, const char *name)
     char folder[HUB_PATH_MAX];
     struct hub_model *more;
 
-    if (!store_name_ok(name) || files_join(folder, l->store, name, &ignored) || !is_folder(folder))
+    if (!store_name_ok(name) || files_join(folder, l->store, name, &ignored) ||
+        !files_is_folder(folder))
         return 0;
     if (l->n == l->capacity) {
         l->capacity = l->capacity ? 2 * l->capacity : 8;
@@ -354,7 +291,7 @@ int hub_remove(const char *store, const char *name, struct mk_error *err)
         rc = partial_path(partial, store, name, "", err);
     if (rc)
         return rc;
-    if (!is_folder(folder) && !is_folder(partial))
+    if (!files_is_folder(folder) && !files_is_folder(partial))
         return mk_error_set(err, MK_ENOTFOUND, "there is no model '%s', see minke list", name);
     rc = store_begin(&p, store, name, false, err); /* nobody pulls it meanwhile */
     if (!rc)

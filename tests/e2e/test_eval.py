@@ -437,7 +437,7 @@ def test_models_are_compared_side_by_side(minke, gsm8k, mmlu, tmp_path):
     assert f"{mean:+.4f} ({error:.4f})" in row
     assert row.endswith("*")  # c answered five questions: two samples
     assert str(other) in r.stdout
-    failed(minke("report", tmp_path / "a", tmp_path / "nothing"), "a has scores", "nothing has none")
+    failed(minke("report", tmp_path / "a", tmp_path / "nothing"), "nothing: there is no such folder")
     (tmp_path / "b/mmlu.jsonl").write_text("nonsense\n")
     failed(minke("report", tmp_path / "a", tmp_path / "b"), "mmlu.jsonl", "line 1")
 

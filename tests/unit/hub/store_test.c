@@ -153,7 +153,7 @@ static void a_model_that_is_not_there_says_what_to_do(void **state)
     assert_int_equal(hub_resolve_in(*state, "smollm2", path, &err), MK_ENOTFOUND);
     assert_non_null(strstr(err.text, "minke pull smollm2"));
     assert_int_equal(hub_resolve_in(*state, "smolm2", path, &err), MK_ENOTFOUND);
-    assert_non_null(strstr(err.text, "minke list"));
+    assert_non_null(strstr(err.text, "did you mean smollm2? see minke list"));
     assert_int_equal(hub_resolve_in(*state, "no/such.gguf", path, &err), MK_ENOTFOUND);
     assert_non_null(strstr(err.text, "no/such.gguf"));
     assert_int_equal(hub_resolve_in(*state, "tests/unit", path, &err), MK_ENOTFOUND);
