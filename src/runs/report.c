@@ -24,7 +24,10 @@ static const char *const style[] = {
     "background:var(--paper);font:15px/1.45 system-ui,sans-serif}\n"
     "h1{font-size:1.35em;margin:.3em 0}h2{font-size:1.1em;margin:1.4em 0 .4em;"
     "overflow-wrap:anywhere}\n"
-    ".scroll{overflow-x:auto;margin-bottom:12px}"
+    /* A shade at the right edge says that there is more; at a table's end paper covers it. */
+    ".scroll{overflow-x:auto;margin-bottom:12px;background:linear-gradient(270deg,var(--paper) "
+    "50%,transparent) right/36px 100% no-repeat local,linear-gradient(270deg,var(--grid),"
+    "transparent) right/14px 100% no-repeat scroll}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:3px 10px 3px 0;text-align:right}th:first-child,td:first-child"
     "{text-align:left;white-space:nowrap}th{color:var(--dim);font-weight:500;white-space:nowrap}\n",
@@ -47,7 +50,8 @@ static const char *const style[] = {
     "var(--grid)}.answers th,.answers td:nth-child(-n+6){text-align:left}"
     ".answers td:nth-child(3){width:26%}.answers td:nth-child(4){width:38%}"
     ".yes{color:var(--c2)}.no{color:var(--c1)}\n"
-    "@media(max-width:760px){.answers,.answers tbody,.answers tr,.answers td{display:block}"
+    "@media(max-width:760px){.scroll{font-size:13px}.scroll th,.scroll td{padding-right:7px}"
+    ".answers,.answers tbody,.answers tr,.answers td{display:block}"
     ".answers tr:has(th){display:none}.answers tr{background:var(--card);border-radius:8px;"
     "padding:8px 10px;margin:0 0 10px}.answers tbody{border:0}"
     ".answers td{padding:1px 0;width:auto!important;display:grid;grid-template-columns:76px 1fr;"
@@ -83,7 +87,7 @@ static double lowest(const struct history_series *s)
     return y;
 }
 
-static void put_row(struct page *p, const struct history *h, bool pairs)
+static void put_row(struct page *p, const struct history *h, bool pairs, bool skipped)
 {
     char tokens[16], speed[16];
 
@@ -101,21 +105,27 @@ static void put_row(struct page *p, const struct history *h, bool pairs)
     }
     page_put(p, "<td>%s</td>", speed);
     report_time_cell(p, h);
-    page_put(p, "<td>%lld</td></tr>\n", (long long)h->n_skipped);
+    if (skipped)
+        page_put(p, "<td>%lld</td>", (long long)h->n_skipped);
+    page_put(p, "</tr>\n");
 }
 
 static void put_table(struct page *p, const struct history *runs, size_t n)
 {
     bool pairs = false; /* a run has learned from some: what validation says of them */
+    bool skipped = false;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         pairs |= history_of_pairs(&runs[i]);
+        skipped |= runs[i].n_skipped > 0;
+    }
     page_put(p, "<div class=\"scroll\"><table><tr><th>run</th><th>steps</th><th>tokens</th>"
                 "<th>loss</th><th>valid</th><th>best valid</th>%s<th>tokens/s</th><th>min:s</th>"
-                "<th>skipped</th></tr>\n",
-             pairs ? "<th>margin</th><th>right pairs</th>" : "");
+                "%s</tr>\n",
+             pairs ? "<th>margin</th><th>right pairs</th>" : "",
+             skipped ? "<th>skipped</th>" : "");
     for (size_t i = 0; i < n; i++)
-        put_row(p, &runs[i], pairs);
+        put_row(p, &runs[i], pairs, skipped);
     page_put(p, "</table></div>\n");
 }
 

@@ -142,6 +142,10 @@ def test_what_would_be_said_twice_is_left_out(minke, tmp_path):
     page = Page((tmp_path / "one/report.html").read_text())
     assert "plays" in page.texts and "Loss by source" not in page.texts
     assert [t.strip() for t in page.texts].count("layer 1") == 4  # not a bare number: two curves, two legends
+    assert "skipped" not in page.texts  # no step was
+    make_run(tmp_path / "three", skipped=True)
+    minke("report", tmp_path / "three")
+    assert "skipped" in Page((tmp_path / "three/report.html").read_text()).texts
     make_rl_run(tmp_path / "two", tasks={"parity": {"pass": 1.0, "reward": 1.0, "level": 4}})
     minke("report", tmp_path / "two")
     assert "Level of difficulty by task" not in Page((tmp_path / "two/report.html").read_text()).texts
