@@ -99,7 +99,7 @@ int write_file(const char *path, const void *data, size_t bytes, struct mk_error
         return mk_error_set(err, MK_ELIMIT, "%s: path is too long", path);
     fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
-        return mk_error_set(err, MK_EIO, "%s: %s", part, strerror(errno));
+        return mk_error_set(err, MK_EIO, "%s: cannot be written: %s", path, strerror(errno));
     bad = write_all(fd, data, bytes) || fsync(fd);
     bad = close(fd) || bad;
     if (bad || rename(part, path)) {

@@ -26,7 +26,7 @@ int part_file_open(struct part_file *f, const char *path, struct mk_error *err)
     f->stream = fopen(f->part, "wbe");
     if (f->stream)
         return 0;
-    mk_error_set(err, MK_EIO, "%s: %s", f->part, strerror(errno));
+    fail(f, err);
     part_file_keep(f);
     return err->code;
 }

@@ -321,10 +321,10 @@ int store_begin(struct store_pull *p, const char *store, const char *name, bool 
         rc = partial_path(p->partial, store, name, "", err);
     if (!rc)
         rc = partial_path(lock, store, name, "~lock", err);
-    if (!rc)
-        rc = files_make_folders(p->partial, err);
     if (rc)
         return rc;
+    if (files_make_folders(p->partial, err))
+        return mk_error_wrap(err, "the store of models, whose place XDG_DATA_HOME can say");
     p->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (p->lock < 0)
         return mk_error_set(err, MK_EIO, "%s: %s", lock, strerror(errno));
