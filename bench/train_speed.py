@@ -10,7 +10,11 @@ again in every round.
 
 --clock cpu counts processor seconds instead of the wall's, for a machine that others keep busy:
 with --threads 1 neither side then pays for waiting. PyTorch is in build/peers-venv (`make
-test-peers` installs it), or --python."""
+test-peers` installs it), or --python.
+
+--cpu avx2 keeps both sides to AVX2 on a machine that has more (CAPS says how), which stands in for
+one without AVX-512; PyTorch's bf16, some fiftieth of its f32 there, is left out unless --variants
+names it."""
 import argparse
 import csv
 import datetime
@@ -36,12 +40,17 @@ threads: {o.threads}
 eval: {{every: 0}}
 save: {{every: 0}}
 """
+# What PyTorch, its libraries and the compiler behind torch.compile may use. For f32 on AMD MKL takes
+# its own AVX2 kernels anyway.
+CAPS = {"avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+                 "MKL_ENABLE_INSTRUCTIONS": "AVX2", "TORCHINDUCTOR_CPP_MARCH": "haswell"}}
 MM = """\
 import sys, time, torch
 torch.set_num_threads(int(sys.argv[1]))
 clock = time.process_time if sys.argv[2] == "cpu" else time.perf_counter
 share = int(sys.argv[1]) if sys.argv[2] == "cpu" else 1
 m = {t: torch.randn(1536, 1536).to(t) for t in (torch.float32, torch.bfloat16)}
+print(torch.backends.cpu.get_cpu_capability(), flush=True)
 for _ in sys.stdin:
     for a in m.values():
         best = 1e9
@@ -49,8 +58,14 @@ for _ in sys.stdin:
             begun = clock()
             torch.mm(a, a)
             best = min(best, (clock() - begun) / share)
+            if best > 1:
+                break
         print(2 * 1536**3 / best, flush=True)
 """
+
+
+def torch_environment(o):
+    return {**os.environ, **CAPS.get(o.cpu, {})}
 
 
 class Torch:
@@ -61,7 +76,7 @@ class Torch:
             [str(o.python), str(ROOT / "bench/train_torch.py"),
              str(ROOT / f"bench/models/{model}.json"), "--threads", str(o.threads),
              "--batch", str(o.batch), "--sequence", str(o.sequence), "--clock", o.clock, *options],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=torch_environment(o))
         self.active = int(self.p.stdout.readline())
 
     def steps(self, n):
@@ -83,7 +98,11 @@ class Peaks:
 
     def __init__(self, o):
         self.p = subprocess.Popen([o.python, "-c", MM, str(o.threads), o.clock],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                  env=torch_environment(o))
+        self.capability = self.p.stdout.readline().strip()
+        if o.cpu and self.capability.lower() != o.cpu:
+            sys.exit(f"PyTorch says {self.capability}, not {o.cpu}: it does not keep to the cap")
         self.torch = dict.fromkeys(TYPES, 0.0)
         self.minke = dict.fromkeys(TYPES, 0.0)
 
@@ -94,7 +113,8 @@ class Peaks:
             self.torch[t] = max(self.torch[t], float(self.p.stdout.readline()))
 
     def of(self, t):
-        return max(self.torch[t], self.minke[t])
+        """bf16 is computed in f32 where the machine has no products of it."""
+        return max(p[n] for p in (self.torch, self.minke) for n in {t, "f32"})
 
     def close(self):
         self.p.stdin.close()
@@ -108,8 +128,9 @@ def minke_steps(o, model, number_type, n, active, peaks):
         tokens = (n + 1) * o.batch * o.sequence
         recipe.write_text(RECIPE.format(root=ROOT, model=model, o=o, tokens=tokens,
                                         type=number_type))
-        subprocess.run([o.minke, "train", recipe, "--set", f"out={out}", "-q"], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([o.minke, "train", recipe, "--set", f"out={out}", "-q",
+                        *(["--cpu", o.cpu] if o.cpu else [])],
+                       check=True, stdout=subprocess.DEVNULL)
         lines = [json.loads(x) for x in (out / "timing.jsonl").read_text().splitlines()]
     if o.clock == "cpu":
         cpu = [x["cpu_ms"] for x in lines]
@@ -176,11 +197,13 @@ def rows(o, peaks):
     return found
 
 
-def machine():
+def machine(o):
     text = pathlib.Path("/proc/cpuinfo").read_text()
     name = re.search(r"model name\s*: (.*)", text).group(1).strip()
     best = [s for s in ("avx2", "avx512f", "avx512_bf16") if s in text.split()]
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if o.cpu in best[:-1]:
+        return name, [f"kept to {o.cpu}; it has {', '.join(best)}"], f"{slug}-capped-{o.cpu}"
     return name, best, slug + ("-avx512" if "avx512f" in best else "")
 
 
@@ -192,15 +215,18 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--steps", type=int, default=2, help="of each contender in a round")
     p.add_argument("--models", default=",".join(MODELS))
-    p.add_argument("--variants", default="eager-f32,compile-f32,eager-bf16,compile-bf16")
+    p.add_argument("--cpu", choices=CAPS, help="keep both sides to less than the machine has")
+    p.add_argument("--variants", help="of PyTorch: eager-f32,compile-f32,eager-bf16,compile-bf16")
     p.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     p.add_argument("--minke", default=MINKE)
     p.add_argument("--python", default=ROOT / "build/peers-venv/bin/python")
     o = p.parse_args()
+    o.variants = o.variants or ",".join(f"{kind}-{t}" for t in (TYPES[:1] if o.cpu else TYPES)
+                                        for kind in ("eager", "compile"))
     load, peaks = os.getloadavg()[0], Peaks(o)
     table = rows(o, peaks)
     peaks.close()
-    name, sets, slug = machine()
+    name, sets, slug = machine(o)
     kind = "train-speed" if o.clock == "wall" else "train-speed-cpu"
     path = ROOT / f"bench/results/{slug}-{kind}.csv"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True,

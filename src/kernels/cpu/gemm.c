@@ -15,20 +15,23 @@
 
 #include "kernels/cpu/bf16_rows.h"
 
-#define BLOCK_ROWS 240 /* of out, at most */
+#define BLOCK_ROWS 192 /* of out, at most: with SLICE terms A takes 250 KB */
 #define BLOCK_COLS MK_GEMM_LANES
 #define ROW_GRAIN 24   /* a multiple of every tile's rows */
-#define SLICE 256      /* terms of the sum */
+#define SLICE 320      /* terms of the sum, at most */
+#define SLICE_GRAIN 8
 #define LANE_WORDS (SLICE + MK_PANEL_GAP) /* at most, with its share of a gap */
 #define TASKS_PER_THREAD 4
-#define B_WORDS ((int64_t)16 << 20) /* of B in memory together; one job may have more */
+/* Of B copied together, for each thread: it is still in second-level cache when tiles read it. One
+ * job may have more. */
+#define B_WORDS ((int64_t)1 << 17)
 
 struct gemm_part {
     const struct gemm_job *job;
     const struct gemm_rows *rows;
     int64_t first_task, n_row_blocks, n_col_blocks, block_rows;
     int64_t first_copy, n_slices; /* tasks that copy B: slice by column block */
-    int64_t m, terms;             /* rows of out, terms of each sum */
+    int64_t m, terms, slice;      /* rows of out, terms of each sum and of its slices */
     uint32_t *b;                  /* [n_slices][panels] */
     bool shares_b, from_zero;     /* shares_b: with the part before */
 };
@@ -69,7 +72,7 @@ static void copy_a(uint32_t *panels, const struct gemm *g, const struct gemm_par
 static int64_t slice_words(const struct gemm_part *p)
 {
     return ceil_div(p->job->n_in, p->rows->cols) *
-           gemm_panel_words(SLICE, p->rows->terms, p->rows->cols);
+           gemm_panel_words(p->slice, p->rows->terms, p->rows->cols);
 }
 
 /* Where columns col .. of a slice with n_terms terms lie. */
@@ -93,10 +96,10 @@ static void copy_task(void *context, int64_t task, int worker)
     p = &g->parts[i];
     j = p->job;
     task -= p->first_copy;
-    first = task / p->n_col_blocks * SLICE;
+    first = task / p->n_col_blocks * p->slice;
     col = task % p->n_col_blocks * BLOCK_COLS;
-    n_terms = min64(p->terms - first, SLICE);
-    p->rows->pack(b_panels(p, first / SLICE, col, n_terms), p->rows->cols,
+    n_terms = min64(p->terms - first, p->slice);
+    p->rows->pack(b_panels(p, first / p->slice, col, n_terms), p->rows->cols,
                   j->b + col + (j->b_rows ? 0 : first * j->b_stride), j->b_stride,
                   j->b_rows ? j->b_rows + first : NULL, n_terms, min64(j->n_in - col, BLOCK_COLS));
 }
@@ -154,13 +157,13 @@ static void gemm_task(void *context, int64_t task, int worker)
     col = task / part->n_row_blocks * BLOCK_COLS;
     n_rows = min64(part->m - row, part->block_rows);
     n_cols = min64(j->n_in - col, BLOCK_COLS);
-    for (int64_t p = 0; p < part->terms; p += SLICE) {
-        int64_t n_terms = min64(part->terms - p, SLICE);
+    for (int64_t p = 0; p < part->terms; p += part->slice) {
+        int64_t n_terms = min64(part->terms - p, part->slice);
 
         copy_a(a, g, part, row, n_rows, p, n_terms);
         gemm_slice(part->rows, j->out + row * j->out_stride + col, j->out_stride, a,
-                   b_panels(part, p / SLICE, col, n_terms), n_terms, part->from_zero && p == 0,
-                   n_rows, n_cols);
+                   b_panels(part, p / part->slice, col, n_terms), n_terms,
+                   part->from_zero && p == 0, n_rows, n_cols);
     }
 }
 
@@ -208,7 +211,8 @@ static int gemm_group(struct compute *c, const struct gemm *all, int32_t first, 
 {
     struct arena_mark mark = arena_mark(&c->scratch);
     struct gemm g = {all->parts + first, n, all->transposed, all->panels};
-    int64_t n_wanted = TASKS_PER_THREAD * exec_n_threads(c->ex), n_tasks = 0, n_copies;
+    int n_threads = exec_n_threads(c->ex);
+    int64_t n_wanted = n_threads > 1 ? TASKS_PER_THREAD * n_threads : 1, n_tasks = 0, n_copies;
 
     if (take_b(c, &g, &n_copies, err))
         return err->code;
@@ -242,7 +246,9 @@ static void list_parts(struct gemm *g, const struct kernels *k, const struct gem
                                 .m = g->transposed ? j->n_out : j->n_rows,
                                 .terms = g->transposed ? j->n_rows : j->n_out,
                                 .from_zero = !g->transposed && !j->accumulate};
-        p->n_slices = ceil_div(p->terms, SLICE);
+        p->n_slices = ceil_div(p->terms, SLICE); /* nearly equal: a short one costs most a term */
+        p->slice = ceil_div(ceil_div(p->terms, p->n_slices), SLICE_GRAIN) * SLICE_GRAIN;
+        p->n_slices = ceil_div(p->terms, p->slice);
         p->n_col_blocks = ceil_div(j->n_in, BLOCK_COLS);
         p->shares_b = g->n_parts > 0 && same_b(p, p - 1);
         g->n_parts++;
@@ -253,6 +259,7 @@ static int gemm(struct compute *c, bool transposed, const struct gemm_job *jobs,
                 struct mk_error *err)
 {
     struct gemm g = {.transposed = transposed};
+    int64_t most_words = B_WORDS * exec_n_threads(c->ex);
 
     arena_reset(&c->scratch);
     if (arena_take(&c->scratch, &g.parts, (size_t)n_jobs, sizeof *g.parts, err) ||
@@ -264,8 +271,13 @@ static int gemm(struct compute *c, bool transposed, const struct gemm_job *jobs,
         int64_t words = 0;
 
         g.parts[i].shares_b = false;
-        for (n = 0; i + n < g.n_parts && (n == 0 || words < B_WORDS); n++)
-            words += g.parts[i + n].n_slices * slice_words(&g.parts[i + n]);
+        for (n = 0; i + n < g.n_parts; n++) {
+            const struct gemm_part *p = &g.parts[i + n];
+
+            if (n > 0 && !p->shares_b && words >= most_words)
+                break;
+            words += p->shares_b ? 0 : p->n_slices * slice_words(p);
+        }
         if (gemm_group(c, &g, i, n, err))
             return err->code;
     }

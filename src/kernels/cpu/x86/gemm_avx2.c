@@ -58,15 +58,26 @@ MK_INLINE __m256 round8(__m256 x)
     return _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32((int32_t)0xffff0000u)));
 }
 
-/* The first lanes of a panel: 6, or 8 and more. Masked stores take many cycles on some machines. */
-MK_INLINE void store_lanes(float *out, __m256 v, int32_t width)
+/* Lanes of one term, to panels `words` apart. Panels of 6 lanes are written eight at a time too,
+ * here and below: the last two are the next term's, which overwrites them, or the gap's. */
+MK_INLINE void pack_term(bool round, float *out, int32_t width, int64_t words, const float *row,
+                         int64_t n_lanes)
 {
-    if (width >= 8) {
-        _mm256_storeu_ps(out, v);
-        return;
-    }
-    _mm_storeu_ps(out, _mm256_castps256_ps128(v));
-    _mm_storel_pi((__m64 *)(void *)(out + 4), _mm256_extractf128_ps(v, 1));
+    int64_t lane = 0;
+
+    for (; lane + (width < 8 ? 8 : width) <= n_lanes; lane += width, out += words)
+        for (int32_t i = 0; i < width; i += 8) {
+            __m256 v = _mm256_loadu_ps(row + lane + i);
+
+            _mm256_storeu_ps(out + i, round ? round8(v) : v);
+        }
+    for (; lane < n_lanes; lane += width, out += words)
+        for (int32_t i = 0; i < width; i += 8) {
+            int64_t left = n_lanes - lane - i;
+            __m256 v = load_first(row + lane + i, left < 0 ? 0 : (int32_t)left);
+
+            _mm256_storeu_ps(out + i, round ? round8(v) : v);
+        }
 }
 
 MK_INLINE void pack_any(bool round, float *panels, int32_t width, const float *x, int64_t stride,
@@ -74,17 +85,15 @@ MK_INLINE void pack_any(bool round, float *panels, int32_t width, const float *x
 {
     int64_t words = gemm_panel_words(n_terms, 1, width);
 
-    for (int64_t p = 0; p < n_terms; p++) {
+    for (int64_t p = 0; p < n_terms; p++, panels += width) {
         const float *row = gemm_row(x, stride, index, p);
-        float *out = panels + p * width;
 
-        for (int64_t lane = 0; lane < n_lanes; lane += width, out += words)
-            for (int32_t i = 0; i < width; i += 8) {
-                int64_t left = n_lanes - lane - i;
-                __m256 v = load_first(row + lane + i, left < 0 ? 0 : (int32_t)left);
-
-                store_lanes(out + i, round ? round8(v) : v, width - i);
-            }
+        if (p + GEMM_AHEAD < n_terms)
+            gemm_prefetch(gemm_row(x, stride, index, p + GEMM_AHEAD), n_lanes);
+        if (width == TILE_ROWS)
+            pack_term(round, panels, TILE_ROWS, words, row, n_lanes);
+        else
+            pack_term(round, panels, TILE_COLS, words, row, n_lanes);
     }
 }
 
@@ -105,11 +114,11 @@ MK_INLINE void turn_panel(bool round, float *out, int32_t width, const float *co
         if (n == 8) {
             MK_UNROLL
             for (int i = 0; i < 8; i++)
-                store_lanes(out + (p + i) * width, v[i], width);
+                _mm256_storeu_ps(out + (p + i) * width, v[i]);
             continue;
         }
         for (int i = 0; i < n; i++)
-            store_lanes(out + (p + i) * width, v[i], width);
+            _mm256_storeu_ps(out + (p + i) * width, v[i]);
     }
 }
 

@@ -43,6 +43,8 @@ static void pack_avx512(uint32_t *panels, int32_t width, const float *x, int64_t
     for (int64_t p = 0; p < n_terms; p++, panels += width) {
         const float *row = gemm_row(x, stride, index, p);
 
+        if (p + GEMM_AHEAD < n_terms)
+            gemm_prefetch(gemm_row(x, stride, index, p + GEMM_AHEAD), n_lanes);
         if (width == TILE_ROWS)
             pack_term((float *)panels, TILE_ROWS, words, row, n_lanes);
         else
