@@ -123,6 +123,12 @@ static int check_options(const struct recipe *r, const struct trainer *t, struct
         return mk_error_set(err, MK_EINVAL,
                             "balance.capacity: answers are written without dropping, and what is "
                             "trained is the policy that wrote them: leave it out");
+    if (r->rollout.numerics != MK_EXACT && t->o.compute == MK_F8_E4M3 &&
+        t->params->arch.attention == ARCH_MLA)
+        return mk_error_set(err, MK_EINVAL,
+                            "rollout.numerics: fast rollouts split what MLA expands its latents "
+                            "with, and blocks of FP8 cannot be split: take exact, or another "
+                            "train.compute");
     if (learner_most_answers(r) > INT32_MAX)
         return mk_error_set(err, MK_ELIMIT,
                             "rl.questions times rl.refill times rl.samples is more than 2^31 "

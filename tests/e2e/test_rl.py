@@ -183,6 +183,8 @@ def test_mistakes_are_named(minke, recipe, tmp_path):
             ("level_max: 2", "level_max: 99", ["levels 0 to 7"]),
             ("slots: 5", "slots: 5, prompt: hello", ["rollout.prompt", "{question}"]),
             ("name: digit-sum, weight: 0.5", "name: 'jsonl:none.jsonl'", ["none.jsonl"]),
+            ("slots: 5", "slots: 5, numerics: fast}\ntrain: {compute: fp8",
+             ["rollout.numerics", "train.compute"]),
             ("questions: 3", "question: 3", ["question", "questions"])]:
         assert old in text
         recipe.write_text(text.replace(old, new))
