@@ -141,39 +141,6 @@ static int look(struct pipeline_run *run, struct mk_error *err)
     return 0;
 }
 
-/* The next line of a recipe that is not the number of threads; false: there is none. */
-static bool next_line(const char **at, const char *end, const char **line, size_t *n)
-{
-    static const char threads[] = "threads:";
-
-    while (*at < end) {
-        const char *feed = memchr(*at, '\n', (size_t)(end - *at));
-
-        *line = *at;
-        *n = (size_t)((feed ? feed : end) - *at);
-        *at = feed ? feed + 1 : end;
-        if (*n < sizeof threads - 1 || memcmp(*line, threads, sizeof threads - 1))
-            return true;
-    }
-    return false;
-}
-
-static bool same_recipe(const char *a, size_t n_a, const char *b, size_t n_b)
-{
-    const char *end_a = a + n_a, *end_b = b + n_b, *line_a = a, *line_b = b;
-    bool more_a, more_b;
-    size_t n = 0, m = 0;
-
-    for (;;) {
-        more_a = next_line(&a, end_a, &line_a, &n);
-        more_b = next_line(&b, end_b, &line_b, &m);
-        if (!more_a || !more_b)
-            return more_a == more_b;
-        if (n != m || memcmp(line_a, line_b, n))
-            return false;
-    }
-}
-
 /* A stage that is done stays as it is, whatever its recipe says by now; that is told. */
 static int look_at_recipe(struct pipeline_run *run, struct pipeline_stage *s, struct mk_error *err)
 {
@@ -190,7 +157,7 @@ static int look_at_recipe(struct pipeline_run *run, struct pipeline_stage *s, st
     if (!code)
         code = map_file_open(&m, path, err);
     if (!code) {
-        if (!same_recipe(now.data, now.n, (const char *)m.data, m.bytes))
+        if (!run_folder_same_recipe(now.data, now.n, (const char *)m.data, m.bytes))
             fprintf(stderr,
                     "stage %s was done with another recipe: to do it again, remove %s/%s and what "
                     "follows\n",

@@ -80,6 +80,39 @@ static int lock(struct run_folder *f, const char *command, struct mk_error *err)
     return 0;
 }
 
+/* The next line of a recipe that is not the number of threads; false: there is none. */
+static bool next_line(const char **at, const char *end, const char **line, size_t *n)
+{
+    static const char threads[] = "threads:";
+
+    while (*at < end) {
+        const char *feed = memchr(*at, '\n', (size_t)(end - *at));
+
+        *line = *at;
+        *n = (size_t)((feed ? feed : end) - *at);
+        *at = feed ? feed + 1 : end;
+        if (*n < sizeof threads - 1 || memcmp(*line, threads, sizeof threads - 1))
+            return true;
+    }
+    return false;
+}
+
+bool run_folder_same_recipe(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    const char *end_a = a + n_a, *end_b = b + n_b, *line_a = a, *line_b = b;
+    bool more_a, more_b;
+    size_t n = 0, m = 0;
+
+    for (;;) {
+        more_a = next_line(&a, end_a, &line_a, &n);
+        more_b = next_line(&b, end_b, &line_b, &m);
+        if (!more_a || !more_b)
+            return more_a == more_b;
+        if (n != m || memcmp(line_a, line_b, n))
+            return false;
+    }
+}
+
 static int write_recipe(const struct run_folder *f, const struct buf *recipe, struct mk_error *err)
 {
     char path[RUN_PATH];
@@ -87,6 +120,30 @@ static int write_recipe(const struct run_folder *f, const struct buf *recipe, st
     if (run_folder_path(f, path, "recipe.yaml", err))
         return err->code;
     return write_file(path, recipe->data, recipe->n, err);
+}
+
+/* A run that goes on with other values: what they were is kept, once for each checkpoint, since
+ * what was tried behind it is cut away. */
+static int change_recipe(const struct run_folder *f, const struct buf *recipe, struct mk_error *err)
+{
+    char path[RUN_PATH], old[RUN_PATH], name[64];
+    struct map_file m;
+    bool same;
+    int code;
+
+    snprintf(name, sizeof name, "recipe.to-step-%06" PRId64 ".yaml", f->step);
+    if (run_folder_path(f, path, "recipe.yaml", err) || run_folder_path(f, old, name, err))
+        return err->code;
+    code = map_file_open(&m, path, err);
+    if (code)
+        return code == MK_ENOTFOUND ? write_recipe(f, recipe, err) : code;
+    same = run_folder_same_recipe(recipe->data, recipe->n, (const char *)m.data, m.bytes);
+    map_file_close(&m);
+    if (same)
+        return 0;
+    if (access(old, F_OK) && rename(path, old))
+        return mk_error_set(err, MK_EIO, "%s: cannot be named %s: %s", path, old, strerror(errno));
+    return write_recipe(f, recipe, err);
 }
 
 static int open_metrics(struct run_folder *f, const char *name, struct metrics *m,
@@ -133,7 +190,7 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
     }
     last = f->resume ? folder_last_step(checkpoints, INT64_MAX) : -1;
     f->step = last > 0 ? last : 0;
-    return last < 0 ? write_recipe(f, recipe, err) : 0;
+    return f->step ? change_recipe(f, recipe, err) : write_recipe(f, recipe, err);
 }
 
 int run_folder_open(struct run_folder *f, const char *path, const char *command, bool resume,

@@ -1,6 +1,7 @@
 /* run_folder.h: the folder of a run: its name, its lock, its checkpoints and its metrics.
  *
  *   RUN/recipe.yaml          every key with the value it has
+ *   RUN/recipe.to-step-N.yaml  what they were until then, where a resume has changed some
  *   RUN/metrics.jsonl        a line a step; nothing in it depends on the clock
  *   RUN/timing.jsonl         what does
  *   RUN/checkpoints/step-N/  the last few
@@ -26,10 +27,12 @@ struct run_folder {
 };
 
 /* Makes the folder, or goes on with the one that is there. command: for messages, "minke train".
- * recipe: text of recipe.yaml, written when the run is new. f->step is that of the last whole
+ * recipe: text of recipe.yaml. f->step is that of the last whole
  * checkpoint, 0 when there is none. On failure nothing is held. */
 int run_folder_open(struct run_folder *f, const char *path, const char *command, bool resume,
                     const struct buf *recipe, struct mk_error *err);
+/* Whether two texts of recipe.yaml ask for the same numbers: all keys but `threads` are equal. */
+bool run_folder_same_recipe(const char *a, size_t n_a, const char *b, size_t n_b);
 /* Opens metrics and timing, cut behind the step of run_folder_open: once the run is sure to begin,
  * so that one that fails before leaves nothing to resume. */
 int run_folder_metrics(struct run_folder *f, struct mk_error *err);

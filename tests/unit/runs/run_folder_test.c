@@ -17,13 +17,18 @@
 
 #define PATIENCE 20 /* seconds, for what must not go on for ever */
 
-static void open_run(struct run_folder *f, char dir[], bool resume)
+static void open_with(struct run_folder *f, char dir[], bool resume, char *text)
 {
-    struct buf recipe = {.data = "a: b\n", .n = 5};
+    struct buf recipe = {.data = text, .n = strlen(text)};
     struct mk_error err;
 
     if (run_folder_open(f, dir, "minke train", resume, &recipe, &err))
         fail_msg("%s", err.text);
+}
+
+static void open_run(struct run_folder *f, char dir[], bool resume)
+{
+    open_with(f, dir, resume, "a: b\n");
 }
 
 static void path_of(const struct run_folder *f, char out[RUN_PATH], const char *name,
@@ -104,10 +109,51 @@ static void what_cannot_be_removed_stops_nothing(void **state)
     folder_remove(dir);
 }
 
+static void assert_holds(const char *dir, const char *name, const char *text)
+{
+    char path[128];
+    struct map_file m;
+    struct mk_error err;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (map_file_open(&m, path, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(m.bytes, strlen(text));
+    assert_memory_equal(m.data, text, m.bytes);
+    map_file_close(&m);
+}
+
+/* recipe.yaml says what the run does now; what it did before is not lost. */
+static void a_resume_with_other_values_is_on_record(void **state)
+{
+    char dir[] = "/tmp/minke-run-XXXXXX", path[128];
+    struct run_folder f;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/recipe.to-step-000004.yaml", dir);
+    open_with(&f, dir, false, "lr: 1\n");
+    run_folder_close(&f);
+    open_with(&f, dir, true, "lr: 2\n"); /* nothing is learned yet */
+    make_checkpoint(&f, "step-000004");
+    run_folder_close(&f);
+    open_with(&f, dir, true, "threads: 3\nlr: 2\n"); /* changes no number */
+    run_folder_close(&f);
+    assert_int_not_equal(access(path, F_OK), 0);
+    for (int i = 0; i < 2; i++) { /* a value that was tried and given up before a checkpoint */
+        open_with(&f, dir, true, i ? "lr: 4\n" : "lr: 3\n");
+        run_folder_close(&f);
+    }
+    assert_holds(dir, "recipe.yaml", "lr: 4\n");
+    assert_holds(dir, "recipe.to-step-000004.yaml", "lr: 2\n");
+    folder_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_checkpoints_are_kept),
+        cmocka_unit_test(a_resume_with_other_values_is_on_record),
         cmocka_unit_test(what_cannot_be_removed_stops_nothing),
     };
 
