@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/rl_run.h"
 #include "cli/train_run.h"
+#include "train/inputs.h"
 
 #define COMMAND "minke pipeline"
 
@@ -199,9 +200,24 @@ static int open_folder(struct pipeline_run *run, struct mk_error *err)
     return code;
 }
 
+/* A name that is misspelled would end a stage as it begins, hours from now. */
+static int check_inputs(const struct pipeline_run *run, int32_t first, struct mk_error *err)
+{
+    for (int32_t i = first; i < run->pipeline.n; i++) {
+        const struct pipeline_stage *s = &run->pipeline.stages[i];
+
+        if (inputs_check(&s->recipe, run->base, err))
+            return mk_error_wrap(err, "%s:%d: stage %s", run->path, (int)s->line, s->name);
+        if (run->until && !strcmp(run->until, s->name))
+            break;
+    }
+    return 0;
+}
+
 static int run_all(struct pipeline_run *run, struct mk_error *err)
 {
-    if (look(run, err))
+    /* A stage that has begun may need no source any more. */
+    if (look(run, err) || check_inputs(run, run->n_done + 1, err))
         return err->code;
     interrupt_catch();
     for (int32_t i = 0; i < run->pipeline.n; i++) {
@@ -225,7 +241,7 @@ int pipeline_run(struct pipeline_run *run, struct mk_error *err)
     int code;
 
     run->folder.lock = -1;
-    if (open_folder(run, err))
+    if ((!run->resume && check_inputs(run, 0, err)) || open_folder(run, err))
         return err->code;
     code = run_all(run, err);
     pipeline_folder_close(&run->folder);

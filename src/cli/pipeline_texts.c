@@ -7,16 +7,32 @@
 
 #include <jansson.h>
 
+#include "base/folder.h"
 #include "cli/interrupt.h"
 #include "cli/model_options.h"
 #include "cli/pipeline.h"
 #include "cli/progress.h"
 #include "cli/tasks.h"
 #include "distill/traces.h"
+#include "generate/exchange.h"
 
 #define PROMPT_ROOM 4096 /* ids */
 
 /* ---- Questions ------------------------------------------------------------------------------ */
+
+static int check_part(const struct blend_part *p, const struct recipe_task *t,
+                      struct mk_error *err)
+{
+    if (t->level_max > task_max_level(p->task))
+        return mk_error_set(err, MK_EINVAL,
+                            "tasks: %s has levels 0 to %d, the recipe asks for %lld", t->name,
+                            task_max_level(p->task), (long long)t->level_max);
+    for (int trace = TASK_TRACE_SCRATCHPAD; trace < TASK_N_TRACES; trace++)
+        if (p->share[trace] > 0 && !task_has_trace(p->task, trace))
+            return mk_error_set(err, MK_EINVAL, "tasks: %s has no %s traces", t->name,
+                                task_trace_name(trace));
+    return 0;
+}
 
 static int open_part(struct blend_part *p, const struct recipe_task *t, const char *base,
                      struct mk_error *err)
@@ -32,10 +48,8 @@ static int open_part(struct blend_part *p, const struct recipe_task *t, const ch
         return mk_error_set(err, MK_EINVAL, "tasks: %s: its weight must be above 0", t->name);
     if (task_open_in(&p->task, base, t->name, err))
         return err->code;
-    if (t->level_max <= task_max_level(p->task))
+    if (!check_part(p, t, err))
         return 0;
-    mk_error_set(err, MK_EINVAL, "tasks: %s has levels 0 to %d, the recipe asks for %lld", t->name,
-                 task_max_level(p->task), (long long)t->level_max);
     blend_part_close(p);
     return err->code;
 }
@@ -108,17 +122,39 @@ static int set_rules(struct keep_rules *k, const struct recipe *r, struct mk_err
     return format_script_read(&k->script, r->answers.script, "answers.script", err);
 }
 
+/* Programs are not run here, so that none would be right. */
+static int check_code(const struct blend *b, const struct recipe *r, struct mk_error *err)
+{
+    for (int i = 0; i < b->n_parts; i++)
+        if (task_is_code(b->parts[i].task) && r->answers.keep != TRACES_ALL)
+            return mk_error_set(err, MK_EINVAL,
+                                "tasks: %s: programs are not run here, so none would be right: say "
+                                "answers.keep: all",
+                                r->tasks[i].name);
+    return 0;
+}
+
+static int check_sample(const struct recipe *r, const struct blend *b, struct mk_error *err)
+{
+    struct keep_rules rules;
+
+    if (set_rules(&rules, r, err) || check_code(b, r, err))
+        return err->code;
+    return exchange_check_form(r->rollout.prompt, err) ? mk_error_wrap(err, "rollout.prompt") : 0;
+}
+
 int pipeline_check_texts(const struct pipeline_run *run, const struct pipeline_stage *s,
                          struct mk_error *err)
 {
     const struct recipe *r = &s->recipe;
-    struct keep_rules rules;
     struct blend b;
+    int code;
 
     if (open_blend(&b, r, run->base, r->corpus.form, err))
         return err->code;
+    code = s->kind == STAGE_SAMPLE ? check_sample(r, &b, err) : 0;
     close_blend(&b);
-    return s->kind == STAGE_SAMPLE ? set_rules(&rules, r, err) : 0;
+    return code;
 }
 
 /* What the answers and their lines follow from, but for the teacher: the recipe without what
@@ -170,13 +206,11 @@ static int ask(struct pipeline_run *run, const struct recipe *r, const struct tr
     struct teacher_model_options asked = asking(r);
     struct mk_model *model = NULL;
     struct teacher teacher = {0};
-    bool below = *run->base && *r->model.from != '/';
     char path[RUN_PATH];
     int code;
 
-    if (snprintf(path, sizeof path, "%s%s%s", below ? run->base : "", below ? "/" : "",
-                 r->model.from) >= RUN_PATH)
-        return mk_error_set(err, MK_ELIMIT, "model.from: the path is too long");
+    if (folder_join(path, sizeof path, run->base, r->model.from, err))
+        return mk_error_wrap(err, "model.from");
     code = model_flags_open(&model, path, &flags, err);
     if (!code)
         code = teacher_open_model(&teacher, model, &asked, err);
@@ -193,18 +227,6 @@ static void report(const struct traces_counts *c)
     fprintf(stderr, "%" PRId64 " lines of %" PRId64 " answers, %" PRId64 " of %" PRId64
                     " questions solved\n",
             c->n_kept, c->n_answers, c->n_solved, c->n_questions);
-}
-
-/* Programs are not run here, so that none would be right. */
-static int check_code(const struct blend *b, const struct recipe *r, struct mk_error *err)
-{
-    for (int i = 0; i < b->n_parts; i++)
-        if (task_is_code(b->parts[i].task) && r->answers.keep != TRACES_ALL)
-            return mk_error_set(err, MK_EINVAL,
-                                "tasks: %s: programs are not run here, so none would be right: say "
-                                "answers.keep: all",
-                                r->tasks[i].name);
-    return 0;
 }
 
 int pipeline_run_sample(struct pipeline_run *run, const struct pipeline_stage *s,
@@ -230,9 +252,7 @@ int pipeline_run_sample(struct pipeline_run *run, const struct pipeline_stage *s
         return err->code;
     o.settings = text = settings(r);
     progress_init(&sampling.progress, stderr, run->quiet);
-    code = text ? check_code(&b, r, err) : mk_error_memory(err, 4096);
-    if (!code)
-        code = ask(run, r, &o, &b, &counts, err);
+    code = text ? ask(run, r, &o, &b, &counts, err) : mk_error_memory(err, 4096);
     progress_clear(&sampling.progress);
     free(text);
     close_blend(&b);

@@ -10,11 +10,12 @@
 #include "base/folder.h"
 #include "base/map_file.h"
 #include "tokenizer/bpe_train.h"
-#include "train/shard_list.h"
+#include "train/inputs.h"
 #include "train/prepare_chat.h"
 #include "train/reward.h"
+#include "train/shard_list.h"
 
-#define PATH 4096
+#define PATH INPUTS_PATH
 
 /* Everything the steps share. */
 struct job {
@@ -32,41 +33,6 @@ static void say(const struct job *j, const char *what, const char *name)
     snprintf(text, sizeof text, "%s %s", what, name);
     if (j->p->say)
         j->p->say(j->p->user, text);
-}
-
-/* What a key of the recipe names, and it is there. */
-static int find(char out[PATH], const char *base, const char *key, const char *path,
-                struct mk_error *err)
-{
-    struct stat s;
-
-    if (folder_join(out, PATH, base, path, err))
-        return err->code;
-    if (!stat(out, &s))
-        return 0;
-    return mk_error_set(err, MK_ENOTFOUND,
-                        "%s: %s is not there: paths begin at the recipe's folder, and what another "
-                        "command makes must be made first",
-                        key, out);
-}
-
-/* A run that is named is its last checkpoint. */
-static int find_model(char out[PATH], const char *base, const struct recipe *r,
-                      struct mk_error *err)
-{
-    if (find(out, base, "model.from", r->model.from, err))
-        return err->code;
-    model_file_of_run(out);
-    return 0;
-}
-
-static int find_source(char out[PATH], const char *base, const struct recipe_source *s,
-                       struct mk_error *err)
-{
-    char key[80];
-
-    snprintf(key, sizeof key, "data.sources: %.60s", s->name);
-    return find(out, base, key, s->path, err);
 }
 
 static bool is_file(const char *path)
@@ -115,8 +81,8 @@ int prepare_arch(struct arch *a, const struct recipe *r, const char *base, struc
     char path[PATH];
     struct model_file file;
 
-    if (*r->model.config ? find(path, base, "model.config", r->model.config, err)
-                         : find_model(path, base, r, err))
+    if (*r->model.config ? inputs_find(path, base, "model.config", r->model.config, err)
+                         : inputs_find_model(path, base, r, err))
         return err->code;
     if (*r->model.config) {
         if (config_arch(a, path, err))
@@ -151,7 +117,7 @@ static int weights(struct job *j, const char *resume, struct mk_error *err)
         return read_model(j, resume, err);
     if (*j->r->model.config)
         return new_model(j, err);
-    if (find_model(path, j->base, j->r, err))
+    if (inputs_find_model(path, j->base, j->r, err))
         return err->code;
     say(j, "reading", path);
     return read_model(j, path, err);
@@ -272,7 +238,7 @@ static int learn(struct job *j, const char *dir, struct mk_error *err)
     int code;
 
     for (int32_t i = 0; i < j->r->data.n_sources; i++) /* before any is read */
-        if (find_source(path, j->base, &j->r->data.sources[i], err))
+        if (inputs_find_source(path, j->base, &j->r->data.sources[i], err))
             return err->code;
     o.n_vocab = j->r->tokenizer.vocab ? (int32_t)j->r->tokenizer.vocab : j->p->params.arch.n_vocab;
     say(j, "learning a vocabulary in", dir);
@@ -319,7 +285,7 @@ static int find_tokenizer(struct job *j, struct mk_error *err)
     char *dir = j->p->tokenizer, own[PATH + 32], model[PATH], file[PATH + 64];
 
     if (*j->r->tokenizer.path) {
-        if (find(dir, j->base, "tokenizer.path", j->r->tokenizer.path, err))
+        if (inputs_find(dir, j->base, "tokenizer.path", j->r->tokenizer.path, err))
             return err->code;
         model_file_of_run(dir);
         return 0;
@@ -333,7 +299,7 @@ static int find_tokenizer(struct job *j, struct mk_error *err)
         return 0;
     if (*j->r->model.config)
         return learn(j, dir, err);
-    if (find_model(model, j->base, j->r, err))
+    if (inputs_find_model(model, j->base, j->r, err))
         return err->code;
     snprintf(file, sizeof file, "%s/tokenizer.json", model);
     if (!is_file(file))
@@ -435,7 +401,7 @@ static int source_shards(struct job *j, const struct recipe_source *s, struct sh
         return mk_error_set(err, MK_ELIMIT, "source %s: the name is too long", s->name);
     if (shard_list_find(out, dir, err))
         return err->code;
-    if (!out->n && (find_source(path, j->base, s, err) || build(j, s, path, dir, err)))
+    if (!out->n && (inputs_find_source(path, j->base, s, err) || build(j, s, path, dir, err)))
         return err->code;
     return out->n ? 0 : shard_list_find(out, dir, err);
 }

@@ -252,6 +252,8 @@ def test_a_dry_run_prints_and_makes_nothing(minke, whole, tmp_path):
 
 def test_mistakes_are_named_before_anything_runs(minke, tmp_path):
     recipe = tmp_path / "r1.yaml"
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer").mkdir()
     for old, new, words in [
             ("kind: sft", "kind: stf", ["stage cold-start", "kind", "stf", "sft"]),
             ("from: stage:cold-start", "from: stage:cold", ["stage reasoning", "model.from", "stage:cold"]),
@@ -266,6 +268,11 @@ def test_mistakes_are_named_before_anything_runs(minke, tmp_path):
             ("scratchpad: 1}", "scratchpad: 1, search: 1}", ["stage texts", "shares"]),
             ("tasks: " + TASKS, "tasks: [{name: parrity}]", ["r1.yaml:34: stage reasoning", "parrity", "mean parity"]),
             ("tasks: " + TASKS, "tasks: [{name: parity, level_max: 9}]", ["stage reasoning", "levels 0 to 7"]),
+            ("scratchpad: 1}", "search: 1}", ["stage texts", "compare has no search"]),
+            ("tags: answer}\n  rollout: {tokens: 40}", "tags: answer}\n  rollout: {tokens: 40, prompt: hole}",
+             ["r1.yaml:46: stage rejection", "rollout.prompt", "{question}"]),
+            ("path: stage:pairs", "path: pears.jsonl", ["stage judge", "data.sources: pears.jsonl", "not there"]),
+            ("model: {from: stage:again}", "model: {from: agian}", ["stage pairs", "model.from", "agian"]),
             ("language_reward: 0.1", "language: latn, language_reward: 0.1", ["stage reasoning", "latn", "latin, han"]),
             ("- name: cold-start\n", "- name: cold-start\n  out: here\n", ["stage cold-start", "out"])]:
         assert old in R1
