@@ -218,10 +218,36 @@ static int settle(struct job *j)
     return j->server.url ? settle_server(j) : CLI_RUN;
 }
 
+/* What --help says in brackets. */
+static struct job job_default(void)
+{
+    return (struct job){
+        .n_questions = 1000,
+        .max_repetition = 0.5F,
+        .min_language = 0.9F,
+        .timeout_s = 600,
+        .wait_s = 1,
+        .keep = TRACES_CORRECT,
+        .traces.n_samples = 1,
+        .asking = {.n_slots = 32, .max_tokens = 1024, .sampling = mk_sampling_default()},
+        .server = {.n_parallel = 8, .n_tries = 6}};
+}
+
+static int work(struct job *j, const char *model, char **specs, int n_specs)
+{
+    struct mk_error err;
+
+    j->traces.stop = interrupt_stop;
+    j->traces.show = show;
+    j->traces.user = j;
+    progress_init(&j->progress, stderr, j->flags.quiet);
+    interrupt_catch();
+    return run(j, model, specs, n_specs, &err) ? cli_fail(&err) : 0;
+}
+
 int cmd_sample(int argc, char **argv)
 {
-    struct job j = {.n_questions = 1000, .max_repetition = 0.5F, .min_language = 0.9F,
-                    .timeout_s = 600, .wait_s = 1};
+    struct job j = job_default();
     struct mk_sampling *s = &j.asking.sampling;
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, &j.traces.path, "FILE", "JSONL to be written", 0, 0, NULL},
@@ -275,26 +301,9 @@ int cmd_sample(int argc, char **argv)
         "With --endpoint, MODEL is what a server knows; MINKE_API_KEY is sent to it.\n\n"
         "example: minke sample M countdown,level=0-2 -n 5000 -k 8 --keep best -o c.jsonl",
         2, 64, options};
-    struct mk_error err;
-    int n, status;
+    int n, status = cli_parse(&syntax, argc, argv, &n);
 
-    *s = mk_sampling_default();
-    j.keep = TRACES_CORRECT;
-    j.traces.n_samples = 1;
-    j.asking.n_slots = 32;
-    j.asking.max_tokens = 1024;
-    j.server.n_parallel = 8;
-    j.server.n_tries = 6;
-    status = cli_parse(&syntax, argc, argv, &n);
     if (status == CLI_RUN)
         status = settle(&j);
-    if (status != CLI_RUN)
-        return status;
-    j.traces.stop = interrupt_stop;
-    j.traces.show = show;
-    j.traces.user = &j;
-    progress_init(&j.progress, stderr, j.flags.quiet);
-    interrupt_catch();
-    status = run(&j, argv[1], argv + 2, n - 1, &err);
-    return status ? cli_fail(&err) : 0;
+    return status == CLI_RUN ? work(&j, argv[1], argv + 2, n - 1) : status;
 }
