@@ -20,8 +20,9 @@ void received_release(struct received *r);
 /* Appends a line. */
 int received_add(struct received *r, int64_t question, int32_t sample,
                  const struct teacher_answer *a, struct mk_error *err);
-/* Fills those of answers[n * n_samples], to the questions from number `first` on, that are there;
- * lines that are broken off are passed over and cut off. */
+/* Fills those of answers[n * n_samples], to the questions from number `first` on, that are there,
+ * with text in `memory`, and leaves the others as they are. Lines that are none are passed over;
+ * one without its end is cut off. */
 int received_give(struct received *r, int64_t first, int32_t n, int32_t n_samples,
                   struct teacher_answer *answers, struct arena *memory, struct mk_error *err);
 /* Questions below `end` have their lines: forgets all, unless there are later ones. */
