@@ -176,6 +176,27 @@ static void nothing_packs_to_nothing_and_nonsense_is_refused(void **state)
     assert_int_equal(packing_init(&p, huge, 2, 1, &err), MK_ELIMIT);
 }
 
+/* One book of five billion tokens: places in it do not fit into 32 bits. */
+static void documents_may_be_longer_than_2_32_tokens(void **state)
+{
+    enum { LENGTH = PACKING_MAX_LENGTH - 1 };
+    const int64_t lengths[] = {3, 5000000000};
+    int64_t want = 5000000000 / LENGTH + 1, sum = 0;
+    struct packing p;
+    struct mk_error err;
+
+    (void)state;
+    assert_int_equal(packing_init(&p, lengths, 2, LENGTH, &err), 0);
+    assert_true(p.n_tokens == 5000000003 && p.n_sequences == want && p.n_fragments == want + 1);
+    for (int64_t i = 0; i < p.n_fragments; i++) {
+        assert_in_range(p.fragments[i].n, 1, LENGTH);
+        assert_true(p.fragments[i].begin % LENGTH == 0);
+        sum += p.fragments[i].n;
+    }
+    assert_true(sum == p.n_tokens);
+    packing_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +205,7 @@ int main(void)
         cmocka_unit_test(many_documents_leave_hardly_any_room),
         cmocka_unit_test(the_last_sequences_hold_documents_of_all_lengths),
         cmocka_unit_test(nothing_packs_to_nothing_and_nonsense_is_refused),
+        cmocka_unit_test(documents_may_be_longer_than_2_32_tokens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
