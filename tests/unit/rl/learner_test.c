@@ -238,6 +238,20 @@ static void dropping_is_refused(void **state)
     close_fixture(&f);
 }
 
+/* questions: how many; writes "Q0" with the answer 0, and so on, or one letter each. */
+static void write_questions(char path[], int n, bool letters)
+{
+    FILE *file = fdopen(mkstemp(path), "w");
+
+    assert_non_null(file);
+    for (int i = 0; i < n; i++)
+        if (letters)
+            fprintf(file, "{\"question\": \"%c\", \"answer\": %d}\n", 'a' + i, i);
+        else
+            fprintf(file, "{\"question\": \"Q%d\", \"answer\": %d}\n", i, i);
+    fclose(file);
+}
+
 /* Of a file with fewer test questions than eval.sequences each is asked once: the share that is
  * right would be that of the questions which happen to come twice. */
 static void test_questions_of_a_short_file_count_once(void **state)
@@ -246,14 +260,10 @@ static void test_questions_of_a_short_file_count_once(void **state)
     struct learner_test test;
     struct fixture f;
     struct mk_error err;
-    FILE *file = fdopen(mkstemp(path), "w");
     int64_t n;
 
     (void)state;
-    assert_non_null(file);
-    for (int i = 0; i < 40; i++)
-        fprintf(file, "{\"question\": \"Q%d\", \"answer\": %d}\n", i, i);
-    fclose(file);
+    write_questions(path, 40, false);
     snprintf(text, sizeof text,
              "seed: 5\nmodel: {from: unused}\ntasks: [{name: 'jsonl:%s'}]\n"
              "rollout: {tokens: 4, slots: 4, prompt: '{question}'}\n", path);
@@ -268,6 +278,31 @@ static void test_questions_of_a_short_file_count_once(void **state)
     remove(path);
 }
 
+/* Its answers go on behind no rows: the one token of the prompt is the first row of each. */
+static void a_prompt_of_one_token_is_enough(void **state)
+{
+    static const char *const sets[] = {NULL, "rl.epochs=2", "rollout.tokens=1"};
+    char path[] = "/tmp/minke-learner-XXXXXX", text[512];
+    struct fixture f;
+    struct mk_error err;
+
+    (void)state;
+    write_questions(path, 26, true);
+    snprintf(text, sizeof text,
+             "seed: 5\nmodel: {from: unused}\ntasks: [{name: 'jsonl:%s'}]\n"
+             "rl: {steps: 3, questions: 2, samples: 3, soft_tokens: 8, filter: false}\n"
+             "rollout: {tokens: 8, slots: 4, prompt: '{question}'}\n", path);
+    for (size_t i = 0; i < 3 * N_MODELS; i++) {
+        open_fixture_of(&f, models[i / 3], text, sets[i % 3]);
+        if (learner_step(&f.learner, &f.report, NULL, NULL, &err))
+            fail_msg("%s: %s", models[i / 3], err.text);
+        assert_int_equal(f.learner.asked[0].prompt.n, 1);
+        assert_true(f.report.n_updates > 0 && f.report.n_trained >= 6);
+        close_fixture(&f);
+    }
+    remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +314,7 @@ int main(void)
         cmocka_unit_test(weights_that_are_no_numbers_end_the_run),
         cmocka_unit_test(dropping_is_refused),
         cmocka_unit_test(test_questions_of_a_short_file_count_once),
+        cmocka_unit_test(a_prompt_of_one_token_is_enough),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
