@@ -64,9 +64,18 @@ static int64_t count_steps(const struct recipe *r)
     return n;
 }
 
+/* Conversations are not split, and leave room at the ends of sequences. */
+static bool has_conversations(const struct recipe *r)
+{
+    for (int32_t i = 0; i < r->data.n_sources; i++)
+        if (r->data.sources[i].format != RECIPE_FORMAT_TEXT)
+            return true;
+    return false;
+}
+
 static void print_steps(const struct recipe *r)
 {
-    printf("# steps    %" PRId64 " of ", count_steps(r));
+    printf("# steps    %" PRId64 "%s of ", count_steps(r), has_conversations(r) ? " or more" : "");
     if (r->train.batch_first && r->train.ramp_tokens)
         printf("%" PRId64 " to ", r->train.batch_first);
     printf("%" PRId64 " sequences of %" PRId64 " tokens\n", r->train.batch, r->data.sequence);

@@ -166,6 +166,7 @@ def test_a_recipe_names_models_of_the_store(minke, recipe, tmp_path):
     (tmp_path / "reasoner").symlink_to(ROOT / "tests/golden/models/v3")
     r = ok(minke(*plan, "model.from=reasoner"))
     assert 'from: "reasoner"' in r.stdout and "0.37 M parameters" in r.stdout
+    assert "# steps    125 or more of 2 sequences of 96 tokens\n" in r.stdout  # conversations are not split
     teachers = "distill: {teachers: [{path: reasoner}, {path: smollm2}]}\n"
     recipe.write_text(recipe.read_text() + teachers)
     failed(minke("train", recipe, "--dry-run"), "minke pull smollm2")
