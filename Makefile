@@ -61,7 +61,7 @@ FUZZ_BIN := $(FUZZERS:%.c=$(B)/%)
 REPLAY_BIN := $(if $(wildcard fuzz/replay.c),$(FUZZERS:%_fuzz.c=$(B)/%_replay))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(sort $(wildcard bench/*_bench.c)))
 
-SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+SUBMAKE = $(MAKE) $(if $(V),,-s) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 all: $(B)/minke $(B)/libminke.a  ## build build/minke and build/libminke.a
 

@@ -318,17 +318,19 @@ static int converse(struct conversation *c, struct mk_error *err)
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-/* Everything piped in is one question; nothing piped in asks the built-in one. */
+/* Everything piped in is one question, without the line break that ends it, as a typed one;
+ * nothing piped in asks the built-in one. */
 static int answer_once(struct conversation *c, struct mk_error *err)
 {
-    char *text;
+    char *text, *said;
     size_t n;
     int rc;
 
     if (read_input("-", &text, &n, err))
         return err->code;
-    if (text[strspn(text, " \t\r\n")]) {
-        rc = say(c, text, err);
+    said = chat_line_trim(text);
+    if (*said) {
+        rc = say(c, said, err);
     } else {
         const char *question = knows_puzzles(c) ? PUZZLE : BUILT_IN_QUESTION;
 

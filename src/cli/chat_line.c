@@ -18,7 +18,7 @@ enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static const char blanks[] = " \t\r\n";
 
-static char *trim(char *s)
+char *chat_line_trim(char *s)
 {
     size_t n;
 
@@ -31,7 +31,7 @@ static char *trim(char *s)
 
 struct chat_line chat_line_read(char *line)
 {
-    char *word = trim(line), *argument;
+    char *word = chat_line_trim(line), *argument;
 
     if (!*word)
         return (struct chat_line){CHAT_NOTHING, word};
@@ -44,7 +44,7 @@ struct chat_line chat_line_read(char *line)
         *argument++ = 0;
     for (int i = 0; i < N_COMMANDS; i++)
         if (!strcmp(word, commands[i].name))
-            return (struct chat_line){commands[i].verb, trim(argument)};
+            return (struct chat_line){commands[i].verb, chat_line_trim(argument)};
     return (struct chat_line){CHAT_UNKNOWN, word};
 }
 

@@ -21,7 +21,9 @@ struct chat_line {
     const char *argument; /* into the line; "" when there is none */
 };
 
-/* Cuts white space off both ends of `line`, in place, and reads "/command argument". A text that
+/* Cuts white space off both ends, in place. Returns where the rest begins. */
+char *chat_line_trim(char *s);
+/* Cuts white space off both ends of `line` and reads "/command argument". A text that
  * begins with a slash is said by doubling it: "//" stands for "/". */
 struct chat_line chat_line_read(char *line);
 /* The commands, one a line. */

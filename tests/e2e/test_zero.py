@@ -45,6 +45,13 @@ def test_the_reasoner_thinks_and_answers(minke, question, right):
     assert a["text"] == right and len(a["reasoning"]) >= len(right)
 
 
+@pytest.mark.parametrize("end", ["", "\n", " \r\n\n"])
+def test_a_piped_question_ends_where_its_line_ends(minke, end):
+    r = minke("chat", "reasoner", "-t", 0, stdin="Is 4817 odd parity?" + end)
+    assert r.returncode == 0 and r.stdout == ("[thought]\n" + answer(minke, "Is 4817 odd parity?")["reasoning"] +
+                                              "\n[answer]\nno\n")
+
+
 def test_countdown_is_searched_with_checks(minke):
     a = answer(minke, "Use 3, 5, 8 to make 24", "-t", "0.6", "--seed", "3")
     assert eval(a["text"], {"__builtins__": {}}) == 24 and a["reasoning"].endswith(";1")
