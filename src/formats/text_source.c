@@ -471,8 +471,13 @@ static const char *read_object(struct text_source *s, struct text_document *d)
     list = json_object_get(s->json, "messages");
     if (!list)
         list = json_object_get(s->json, "conversations");
-    if (!json_is_array(list))
-        return "neither a text field nor a list of messages";
+    if (!json_is_array(list)) {
+        snprintf(s->why, sizeof s->why,
+                 "no text in a field \"%.40s\", nor a list of messages: data.field or --field "
+                 "names it",
+                 s->o.field);
+        return s->why;
+    }
     why = read_messages(s, list);
     if (!why) {
         d->messages = s->messages;

@@ -44,6 +44,8 @@ def test_no_vocabulary_is_learned_of_what_is_no_text(minke, tmp_path):
     failed(minke(*train, tmp_path / "empty.txt"), "empty.txt: there is no text in it")
     failed(minke(*train, tmp_path / "latin.txt"), "latin.txt: there is no text in it that is UTF-8")
     assert not (tmp_path / "t").exists()
+    (tmp_path / "body.jsonl").write_text('{"body": "Once upon a time"}\n')
+    failed(minke(*train, tmp_path / "body.jsonl"), 'line 1: no text in a field "text"', "--field names it")
     (tmp_path / "t").touch()  # the names of files half written are nobody's business
     failed(minke(*train, tmp_path / "sound.txt"), "t/tokenizer_config.json: cannot be written: Not a directory")
     failed(minke("tasks", "corpus", "add", "-n", 1, "-o", tmp_path / "t/c"), "t/c: cannot be written: Not a directory")

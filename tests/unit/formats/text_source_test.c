@@ -243,7 +243,7 @@ static void bad_files_are_named_with_the_line(void **state)
     put(state, "c.jsonl", "{\"text\": \"a\"}\n{\"text\": }\n");
     expect_error(state, "c.jsonl", &o, MK_EFORMAT, "line 2");
     put(state, "c.jsonl", "{\"txt\": \"a\"}\n");
-    expect_error(state, "c.jsonl", &o, MK_EFORMAT, "neither");
+    expect_error(state, "c.jsonl", &o, MK_EFORMAT, "no text in a field \"text\"");
     put(state, "c.jsonl", "[[[");
     expect_error(state, "c.jsonl", &o, MK_EFORMAT, "line 1");
     put(state, "c.jsonl", "{\"messages\": [1]}");
