@@ -2,10 +2,7 @@
 #include "train/recipe_complaint.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <yaml.h>
 
 #include "base/error.h"
 #include "base/nearest.h"
@@ -115,35 +112,61 @@ static void offer(struct candidates *c, const char *section, const char *name)
     c->sections[c->n++] = section;
 }
 
-/* Keys of entries of lists; of a pipeline; or of a recipe, all of them: some are put into the wrong
- * section. */
-static void find_candidates(struct candidates *out, const char *where, bool pipeline)
+/* Keys of entries of a list; false when `where` is none, "stages (entry 2).tasks (entry 1)". */
+static bool offer_of_entry(struct candidates *out, const char *where)
 {
-    static const char *const of_entries[] = {"path",      "name",       "weight", "weights",
-                                             "format",    "tokens",     "level",  "level_max",
-                                             "impatient", "scratchpad", "search"};
-    static const char *const of_pipelines[] = {"out", "seed", "threads", "defaults", "stages"};
-    size_t length = strlen(where);
-    bool stage = begins(where, "stages (") && !strchr(where, '.');
+    static const struct {
+        const char *list, *keys[8];
+    } lists[] = {{"sources", {"name", "path", "weight", "weights", "format"}},
+                 {"weights", {"tokens", "weight"}},
+                 {"teachers", {"path", "weight"}},
+                 {"tasks",
+                  {"name", "weight", "level", "level_max", "scratchpad", "search", "impatient"}}};
+    const char *dot = strrchr(where, '.'), *last = dot ? dot + 1 : where;
+    size_t n = strcspn(last, " ");
+
+    for (size_t i = 0; last[n] && i < sizeof lists / sizeof *lists; i++)
+        if (strlen(lists[i].list) == n && !memcmp(lists[i].list, last, n)) {
+            for (int k = 0; lists[i].keys[k]; k++)
+                offer(out, where, lists[i].keys[k]);
+            return true;
+        }
+    return false;
+}
+
+/* All keys of recipes: some are put into the wrong section. */
+static void offer_all(struct candidates *out)
+{
     int32_t n;
     const struct recipe_key *keys = recipe_keys(&n);
+
+    for (int32_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(keys[i].section, keys[i - 1].section))
+            offer(out, "", keys[i].section);
+        offer(out, keys[i].section, keys[i].name);
+    }
+    offer(out, "data", "sources");
+    offer(out, "distill", "teachers");
+    offer(out, "", "tasks");
+}
+
+static void find_candidates(struct candidates *out, const char *where, bool pipeline)
+{
+    static const char *const of_pipelines[] = {"out", "seed", "threads", "defaults", "stages"};
 
     out->n = 0;
     if (pipeline && !strcmp(where, "defaults")) {
         for (int kind = STAGE_NONE + 1; kind < N_STAGE_KINDS; kind++)
             offer(out, where, stage_kind_name((enum stage_kind)kind));
-    } else if (pipeline && !length) {
+    } else if (pipeline && !*where) {
         for (size_t i = 0; i < sizeof of_pipelines / sizeof *of_pipelines; i++)
             offer(out, "", of_pipelines[i]);
-    } else if (length && where[length - 1] == ')' && !stage) {
-        for (size_t i = 0; i < sizeof of_entries / sizeof *of_entries; i++)
-            offer(out, where, of_entries[i]);
-    } else {
-        for (int32_t i = 0; i < n; i++) {
-            if (i == 0 || strcmp(keys[i].section, keys[i - 1].section))
-                offer(out, "", keys[i].section);
-            offer(out, keys[i].section, keys[i].name);
+    } else if (!offer_of_entry(out, where)) {
+        if (begins(where, "stages (") && !strchr(where, '.')) {
+            offer(out, where, "name");
+            offer(out, where, "kind");
         }
+        offer_all(out);
     }
 }
 

@@ -189,6 +189,7 @@ static void what_is_wrong_is_named(void **state)
         {STAGE "  train:\n    tokens: 3\n    batch: 0\n",
          {":8: stage a: train.batch: '0' is not", "from 1"}},
         {STAGE "  train: {tokens: 3,\n    batch: 0}\n", {":7: stage a: train.batch", ""}},
+        {STAGE "  knd: rl\n", {":6: there is no key", "mean 'stages (entry 1).kind'"}},
         {STAGE "  out: x\n", {":6: stage a: out:", "folder"}},
         {STAGE "- name: b\n  kind: rl\n  model: {from: c}\n  tasks:\n  - {name: add, weight: -1}\n",
          {":10: stage b: tasks.weight: '-1'", ""}},

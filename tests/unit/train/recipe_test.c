@@ -86,6 +86,11 @@ static void an_unknown_key_is_refused_by_name_and_line(void **state)
     refused(MINIMAL "optimiser:\n  lr: 1\n", NULL, "r.yaml:6: 'optimiser' 'optimizer'");
     refused(MINIMAL "train: {lr: 1}\n", NULL, "r.yaml:6: 'train.lr' 'optimizer.lr'");
     refused("tasks:\n- {name: parity, levl: 3}\n", NULL, "r.yaml:2: .levl' .level'");
+    refused("taks:\n- {name: parity}\n", NULL, "r.yaml:1: 'taks' 'tasks'");
+    refused("data:\n  soruces: []\n", NULL, "r.yaml:2: 'data.soruces' 'data.sources'");
+    refused("tasks:\n- {name: parity, pat: 3}\n", NULL, "r.yaml:2: .pat': docs/training.md");
+    refused("data:\n  sources:\n  - {path: a, weights: [{tokns: 3}]}\n", NULL,
+            "r.yaml:3: .tokns' .tokens'");
 }
 
 static void a_value_out_of_its_range_is_refused_by_key_and_line(void **state)
