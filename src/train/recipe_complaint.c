@@ -100,6 +100,17 @@ static bool is_empty(const yaml_node_t *node)
 
 /* ---- Reasons -------------------------------------------------------------------------------- */
 
+static bool is_section(const char *name)
+{
+    int32_t n;
+    const struct recipe_key *keys = recipe_keys(&n);
+
+    for (int32_t i = 0; i < n; i++)
+        if (!strcmp(name, keys[i].section))
+            return true;
+    return !strcmp(name, "tasks");
+}
+
 /* What may stand where a key is unknown. */
 struct candidates {
     const char *names[2 * RECIPE_MAX_KEYS], *sections[2 * RECIPE_MAX_KEYS];
@@ -134,25 +145,33 @@ static bool offer_of_entry(struct candidates *out, const char *where)
     return false;
 }
 
-/* All keys of recipes: some are put into the wrong section. */
-static void offer_all(struct candidates *out)
+/* Keys of recipes: those of a section, "" the top, or all others, put there by mistake. */
+static void offer_keys(struct candidates *out, const char *section, bool others)
 {
+    static const char *const lists[][2] = {
+        {"data", "sources"}, {"distill", "teachers"}, {"", "tasks"}};
     int32_t n;
     const struct recipe_key *keys = recipe_keys(&n);
 
     for (int32_t i = 0; i < n; i++) {
-        if (i == 0 || strcmp(keys[i].section, keys[i - 1].section))
+        bool first = *keys[i].section && strcmp(keys[i].section, keys[i - 1].section);
+
+        if (first && !*section == !others)
             offer(out, "", keys[i].section);
-        offer(out, keys[i].section, keys[i].name);
+        if (!strcmp(keys[i].section, section) == !others)
+            offer(out, keys[i].section, keys[i].name);
     }
-    offer(out, "data", "sources");
-    offer(out, "distill", "teachers");
-    offer(out, "", "tasks");
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (!strcmp(lists[i][0], section) == !others)
+            offer(out, lists[i][0], lists[i][1]);
 }
 
+/* Of words that are as near the first one wins. */
 static void find_candidates(struct candidates *out, const char *where, bool pipeline)
 {
     static const char *const of_pipelines[] = {"out", "seed", "threads", "defaults", "stages"};
+    const char *dot = strrchr(where, '.'), *last = dot ? dot + 1 : where;
+    const char *section = is_section(last) ? last : "";
 
     out->n = 0;
     if (pipeline && !strcmp(where, "defaults")) {
@@ -166,19 +185,9 @@ static void find_candidates(struct candidates *out, const char *where, bool pipe
             offer(out, where, "name");
             offer(out, where, "kind");
         }
-        offer_all(out);
+        offer_keys(out, section, false);
+        offer_keys(out, section, true);
     }
-}
-
-static bool is_section(const char *name)
-{
-    int32_t n;
-    const struct recipe_key *keys = recipe_keys(&n);
-
-    for (int32_t i = 0; i < n; i++)
-        if (!strcmp(name, keys[i].section))
-            return true;
-    return !strcmp(name, "tasks");
 }
 
 static int explain_key(const struct recipe_complaint *c, const char *key,
