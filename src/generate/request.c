@@ -255,14 +255,16 @@ static int sort_text(struct mk_request *r, bool last, struct mk_error *err)
 static int take_text(struct mk_request *r, int32_t id, bool is_text, struct mk_token *token,
                      struct mk_error *err)
 {
+    const struct tokenizer *t = r->session->model->tokenizer;
     bool last = r->finish != MK_RUNNING;
 
     buf_clear(&r->decoded);
     buf_clear(&r->reasoning);
     buf_clear(&r->text);
     token->text = token->reasoning = "";
-    if (!r->session->model->tokenizer)
+    if (!t)
         return 0;
+    is_text = is_text && id < tokenizer_vocab(t)->n_tokens; /* padding rows say nothing */
     if ((is_text && decoder_push(&r->decoder, id, &r->decoded, err)) ||
         (last && decoder_finish(&r->decoder, &r->decoded, err)) || sort_text(r, last, err))
         return err->code;

@@ -65,6 +65,13 @@ def ok(result):
     return result
 
 
+def test_rows_that_pad_the_vocabulary_say_nothing(minke, recipe):
+    """A short text gives fewer tokens than the model has room for; a young model draws the others too."""
+    run = ok(minke("train", recipe, "-q", "--set", "tokenizer.vocab=280", "--set", "train.tokens=200")).stdout.strip()
+    got = json.loads(ok(minke("generate", run, "--raw", "-p", "a", "-t", 1, "-n", 60, "--json")).stdout)
+    assert max(got["ids"]) >= 280 and len(got["text"]) < 500
+
+
 def test_a_run_killed_ten_times_is_the_run_that_was_not(minke, recipe, tmp_path):
     ok(minke("train", recipe, "-q", "--set", f"out={tmp_path / 'whole'}"))
     whole = files_of(tmp_path / "whole")
