@@ -123,35 +123,36 @@ static void quantise(struct x_block *out, int64_t block_stride, const float *x, 
 }
 
 /* One unit in the last place of one output: bits are compared. */
-static void nudge(enum dtype type, float *acc, const unsigned char *panel, int32_t n_in,
-                  int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
+static void nudge(enum dtype type, float *out, int64_t out_stride, const unsigned char *panel,
+                  int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                  int32_t n_rows)
 {
-    products()->plain[type](acc, panel, n_in, block_in, x, x_stride, n_rows);
-    acc[0] = nextafterf(acc[0], INFINITY);
+    products()->plain[type](out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
+    out[0] = nextafterf(out[0], INFINITY);
 }
 
-static void f32(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                const float *x, int64_t x_stride, int32_t n_rows)
+static void f32(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    nudge(MK_F32, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    nudge(MK_F32, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
-static void f16(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                const float *x, int64_t x_stride, int32_t n_rows)
+static void f16(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    nudge(MK_F16, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    nudge(MK_F16, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
-static void bf16(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                 const float *x, int64_t x_stride, int32_t n_rows)
+static void bf16(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                 int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    nudge(MK_BF16, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    nudge(MK_BF16, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
-static void fp8(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                const float *x, int64_t x_stride, int32_t n_rows)
+static void fp8(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    nudge(MK_F8_E4M3, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    nudge(MK_F8_E4M3, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
 static void plant_products(struct kernels *k)

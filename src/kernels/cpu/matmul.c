@@ -210,21 +210,28 @@ static void write_rows(const struct matmul_job *job, const float *acc, int32_t a
     }
 }
 
+/* Plain weights go straight into out where all lanes exist. */
 static void multiply_panel(const struct plan *plan, const struct part *p, int64_t panel,
                            int64_t row, int32_t n_rows)
 {
-    const struct packed *w = p->job->w;
+    const struct matmul_job *job = p->job;
+    const struct packed *w = job->w;
     const unsigned char *data = w->data + panel * w->panel_bytes;
     _Alignas(64) float acc[CHUNK * MK_PANEL]; /* [n_rows, 16] */
     int32_t n_blocks = w->n_in / MK_BLOCK;
+    bool plain = !dtype_is_quantised(w->dtype);
+    bool direct = plain && !job->bias && (panel + 1) * MK_PANEL <= w->n_out;
+    float *out = direct ? job->out + row * job->out_stride + panel * MK_PANEL : acc;
 
-    if (dtype_is_quantised(w->dtype))
+    if (plain)
+        plan->rows->plain[w->dtype](out, direct ? job->out_stride : MK_PANEL, data, w->n_in,
+                                    w->block_in, job->x + row * job->x_stride, job->x_stride,
+                                    n_rows);
+    else
         plan->rows->blocks[w->dtype](acc, data, n_blocks, p->input->blocks + row * n_blocks,
                                      n_rows);
-    else
-        plan->rows->plain[w->dtype](acc, data, w->n_in, w->block_in,
-                                    p->job->x + row * p->job->x_stride, p->job->x_stride, n_rows);
-    write_rows(p->job, acc, MK_PANEL, panel, row, n_rows);
+    if (!direct)
+        write_rows(job, acc, MK_PANEL, panel, row, n_rows);
 }
 
 /* One or two panels with inputs in bf16; straight into out where all lanes exist. */

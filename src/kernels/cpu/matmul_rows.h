@@ -37,9 +37,11 @@ struct x_block {
  * 1 <= n_rows <= MK_MAX_TILE_ROWS. */
 typedef void panel_blocks_fn(float *acc, const unsigned char *panel, int32_t n_blocks,
                              const struct x_block *x, int32_t n_rows);
-/* The same for plain weights; block_in is FP8's. x [n_rows, n_in], x_stride apart. */
-typedef void panel_plain_fn(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                            const float *x, int64_t x_stride, int32_t n_rows);
+/* The same for plain weights, rows of out out_stride apart; block_in is FP8's. x [n_rows, n_in],
+ * x_stride apart. */
+typedef void panel_plain_fn(float *out, int64_t out_stride, const unsigned char *panel,
+                            int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                            int32_t n_rows);
 
 struct matmul_rows {
     /* Rounds one row: scale = max|x| / 127, nearest even; its blocks are written block_stride

@@ -157,46 +157,47 @@ static void iq4_xs(float *acc, const unsigned char *panel, int32_t n, const stru
 
 /* ---- Plain weights ---- */
 
-static void plain_of(enum dtype type, float *acc, const unsigned char *panel, int32_t n_in,
-                     int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
+static void plain_of(enum dtype type, float *out, int64_t out_stride, const unsigned char *panel,
+                     int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                     int32_t n_rows)
 {
     for (int lane = 0; lane < MK_PANEL; lane++)
         for (int32_t row = 0; row < n_rows; row++)
-            acc[row * MK_PANEL + lane] = 0;
+            out[row * out_stride + lane] = 0;
     for (int32_t k = 0; k < n_in; k++)
         for (int lane = 0; lane < MK_PANEL; lane++) {
             float w = plain_value(type, panel, block_in, lane, k);
 
             for (int32_t row = 0; row < n_rows; row++) {
-                float *a = acc + row * MK_PANEL + lane;
+                float *a = out + row * out_stride + lane;
 
                 *a = fmaf(w, x[row * x_stride + k], *a);
             }
         }
 }
 
-static void f32(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                const float *x, int64_t x_stride, int32_t n_rows)
+static void f32(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    plain_of(MK_F32, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    plain_of(MK_F32, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
-static void f16(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                const float *x, int64_t x_stride, int32_t n_rows)
+static void f16(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    plain_of(MK_F16, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    plain_of(MK_F16, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
-static void bf16(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                 const float *x, int64_t x_stride, int32_t n_rows)
+static void bf16(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                 int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    plain_of(MK_BF16, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    plain_of(MK_BF16, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
-static void fp8(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                const float *x, int64_t x_stride, int32_t n_rows)
+static void fp8(float *out, int64_t out_stride, const unsigned char *panel, int32_t n_in,
+                int32_t block_in, const float *x, int64_t x_stride, int32_t n_rows)
 {
-    plain_of(MK_F8_E4M3, acc, panel, n_in, block_in, x, x_stride, n_rows);
+    plain_of(MK_F8_E4M3, out, out_stride, panel, n_in, block_in, x, x_stride, n_rows);
 }
 
 static const struct matmul_rows rows = {

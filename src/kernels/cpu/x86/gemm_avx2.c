@@ -198,18 +198,13 @@ static void panels_avx2(float *out, int64_t out_stride, const unsigned char *pan
                         int64_t panel_bytes, int32_t n_panels, int32_t n_in, const void *x,
                         int64_t x_stride, int32_t n_rows)
 {
-    float acc[MK_MAX_TILE_ROWS * MK_PANEL]; /* [n_rows, 16] */
     unsigned before = _mm_getcsr();
 
-    for (int32_t p = 0; p < n_panels; p++) {
-        _mm_setcsr(before | FLUSH_BITS);
-        matmul_bf16_avx2(acc, panel + p * panel_bytes, n_in, 0, x,
+    _mm_setcsr(before | FLUSH_BITS);
+    for (int32_t p = 0; p < n_panels; p++)
+        matmul_bf16_avx2(out + p * MK_PANEL, out_stride, panel + p * panel_bytes, n_in, 0, x,
                          x_stride / (int64_t)sizeof(float), n_rows);
-        _mm_setcsr(before);
-        for (int32_t r = 0; r < n_rows; r++)
-            memcpy(out + r * out_stride + p * MK_PANEL, acc + r * MK_PANEL,
-                   MK_PANEL * sizeof *out);
-    }
+    _mm_setcsr(before);
 }
 
 void bf16_fill_avx2(struct kernels *k)

@@ -6,7 +6,8 @@
 #include "kernels/cpu/x86/matmul_x86.h"
 
 #define TILE 6
-#define DEPTH 128 /* even: bf16 comes in pairs of inputs */
+#define DEPTH 128     /* even: bf16 comes in pairs of inputs */
+#define DEPTH_F32 320 /* inputs of an f32 panel at a time: 20 KB */
 
 /* ---- Widening ---- */
 
@@ -76,15 +77,17 @@ MK_INLINE void one_row(__m256 acc[2], enum dtype type, const unsigned char *pane
 
 /* ---- Many rows ---- */
 
-/* acc[m] += w . row m over n inputs of f32 weights. */
-MK_INLINE void tile(float *acc, int m, const float *w, int32_t n, const float *x, int64_t x_stride)
+/* out[m] = out[m] (or 0 if from_zero) + w . row m over n inputs of f32 weights. */
+MK_INLINE void tile(float *out, int64_t out_stride, bool from_zero, int m, const float *w,
+                    int32_t n, const float *x, int64_t x_stride)
 {
+    const __m256 zero = _mm256_setzero_ps();
     __m256 sum[TILE][2];
 
     MK_UNROLL
     for (int r = 0; r < m; r++) {
-        sum[r][0] = _mm256_load_ps(acc + r * MK_PANEL);
-        sum[r][1] = _mm256_load_ps(acc + r * MK_PANEL + 8);
+        sum[r][0] = from_zero ? zero : _mm256_loadu_ps(out + r * out_stride);
+        sum[r][1] = from_zero ? zero : _mm256_loadu_ps(out + r * out_stride + 8);
     }
     for (int32_t k = 0; k < n; k++) {
         __m256 w0 = _mm256_load_ps(w + (int64_t)k * MK_PANEL);
@@ -100,35 +103,49 @@ MK_INLINE void tile(float *acc, int m, const float *w, int32_t n, const float *x
     }
     MK_UNROLL
     for (int r = 0; r < m; r++) {
-        _mm256_store_ps(acc + r * MK_PANEL, sum[r][0]);
-        _mm256_store_ps(acc + r * MK_PANEL + 8, sum[r][1]);
+        _mm256_storeu_ps(out + r * out_stride, sum[r][0]);
+        _mm256_storeu_ps(out + r * out_stride + 8, sum[r][1]);
     }
 }
 
-static void all_tiles(float *acc, const float *w, int32_t n, const float *x, int64_t x_stride,
-                      int32_t n_rows)
+/* The last rows in one tile: two small ones would each wait for their sums. */
+static void all_tiles(float *out, int64_t out_stride, bool from_zero, const float *w, int32_t n,
+                      const float *x, int64_t x_stride, int32_t n_rows)
 {
-    for (; n_rows >= TILE; n_rows -= TILE, acc += TILE * MK_PANEL, x += TILE * x_stride)
-        tile(acc, TILE, w, n, x, x_stride);
-    for (; n_rows >= 3; n_rows -= 3, acc += 3 * MK_PANEL, x += 3 * x_stride)
-        tile(acc, 3, w, n, x, x_stride);
-    for (; n_rows > 0; n_rows--, acc += MK_PANEL, x += x_stride)
-        tile(acc, 1, w, n, x, x_stride);
+    for (; n_rows >= TILE; n_rows -= TILE, out += TILE * out_stride, x += TILE * x_stride)
+        tile(out, out_stride, from_zero, TILE, w, n, x, x_stride);
+    if (n_rows == 5)
+        tile(out, out_stride, from_zero, 5, w, n, x, x_stride);
+    else if (n_rows == 4)
+        tile(out, out_stride, from_zero, 4, w, n, x, x_stride);
+    else if (n_rows == 3)
+        tile(out, out_stride, from_zero, 3, w, n, x, x_stride);
+    else if (n_rows == 2)
+        tile(out, out_stride, from_zero, 2, w, n, x, x_stride);
+    else if (n_rows == 1)
+        tile(out, out_stride, from_zero, 1, w, n, x, x_stride);
 }
 
-MK_INLINE void many_rows(float *acc, enum dtype type, const unsigned char *panel, int32_t n_in,
-                         const float *x, int64_t x_stride, int32_t n_rows, const __m256 scale[2])
+/* The f32 panel itself, in nearly equal parts that stay in first-level cache beside a tile's x. */
+static void many_rows_f32(float *out, int64_t out_stride, const float *panel, int32_t n_in,
+                          const float *x, int64_t x_stride, int32_t n_rows)
+{
+    int32_t n_parts = (n_in + DEPTH_F32 - 1) / DEPTH_F32, depth = (n_in + n_parts - 1) / n_parts;
+
+    for (int32_t first = 0; first < n_in; first += depth)
+        all_tiles(out, out_stride, first == 0, panel + (int64_t)first * MK_PANEL,
+                  n_in - first < depth ? n_in - first : depth, x + first, x_stride, n_rows);
+}
+
+MK_INLINE void many_rows(float *out, int64_t out_stride, bool from_zero, enum dtype type,
+                         const unsigned char *panel, int32_t n_in, const float *x,
+                         int64_t x_stride, int32_t n_rows, const __m256 scale[2])
 {
     _Alignas(32) float wide[DEPTH * MK_PANEL]; /* [k, 16] */
 
     for (int32_t first = 0; first < n_in; first += DEPTH) {
         int32_t n = n_in - first < DEPTH ? n_in - first : DEPTH;
 
-        if (type == MK_F32) { /* panels are 64-byte aligned */
-            all_tiles(acc, (const float *)(const void *)panel + (int64_t)first * MK_PANEL, n,
-                      x + first, x_stride, n_rows);
-            continue;
-        }
         for (int32_t k = 0; k < n; k++) {
             __m256 w[2];
 
@@ -136,62 +153,70 @@ MK_INLINE void many_rows(float *acc, enum dtype type, const unsigned char *panel
             _mm256_store_ps(wide + k * MK_PANEL, w[0]);
             _mm256_store_ps(wide + k * MK_PANEL + 8, w[1]);
         }
-        all_tiles(acc, wide, n, x + first, x_stride, n_rows);
+        all_tiles(out, out_stride, from_zero && first == 0, wide, n, x + first, x_stride, n_rows);
     }
 }
 
-/* n_in inputs under one scale, added to acc. */
-MK_INLINE void run(float *acc, enum dtype type, const unsigned char *panel, int32_t n_in,
-                   const float *x, int64_t x_stride, int32_t n_rows, const __m256 scale[2])
+/* n_in inputs under one scale, added to out or to 0. */
+MK_INLINE void run(float *out, int64_t out_stride, bool from_zero, enum dtype type,
+                   const unsigned char *panel, int32_t n_in, const float *x, int64_t x_stride,
+                   int32_t n_rows, const __m256 scale[2])
 {
-    __m256 sum[2];
+    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
 
-    if (n_rows > 1) {
-        many_rows(acc, type, panel, n_in, x, x_stride, n_rows, scale);
+    if (n_rows > 1 && type == MK_F32) { /* panels are 64-byte aligned */
+        many_rows_f32(out, out_stride, (const float *)(const void *)panel, n_in, x, x_stride,
+                      n_rows);
         return;
     }
-    sum[0] = _mm256_load_ps(acc);
-    sum[1] = _mm256_load_ps(acc + 8);
+    if (n_rows > 1) {
+        many_rows(out, out_stride, from_zero, type, panel, n_in, x, x_stride, n_rows, scale);
+        return;
+    }
+    if (!from_zero) {
+        sum[0] = _mm256_loadu_ps(out);
+        sum[1] = _mm256_loadu_ps(out + 8);
+    }
     one_row(sum, type, panel, n_in, x, scale);
-    _mm256_store_ps(acc, sum[0]);
-    _mm256_store_ps(acc + 8, sum[1]);
+    _mm256_storeu_ps(out, sum[0]);
+    _mm256_storeu_ps(out + 8, sum[1]);
 }
 
-void matmul_f32_avx2(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                     const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_f32_avx2(float *out, int64_t out_stride, const unsigned char *panel,
+                     int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                     int32_t n_rows)
 {
     (void)block_in;
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
-    run(acc, MK_F32, panel, n_in, x, x_stride, n_rows, NULL);
+    run(out, out_stride, true, MK_F32, panel, n_in, x, x_stride, n_rows, NULL);
 }
 
-void matmul_f16_avx2(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                     const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_f16_avx2(float *out, int64_t out_stride, const unsigned char *panel,
+                     int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                     int32_t n_rows)
 {
     (void)block_in;
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
-    run(acc, MK_F16, panel, n_in, x, x_stride, n_rows, NULL);
+    run(out, out_stride, true, MK_F16, panel, n_in, x, x_stride, n_rows, NULL);
 }
 
-void matmul_bf16_avx2(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                      const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_bf16_avx2(float *out, int64_t out_stride, const unsigned char *panel,
+                      int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                      int32_t n_rows)
 {
     (void)block_in;
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
-    run(acc, MK_BF16, panel, n_in, x, x_stride, n_rows, NULL);
+    run(out, out_stride, true, MK_BF16, panel, n_in, x, x_stride, n_rows, NULL);
 }
 
-void matmul_fp8_avx2(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                     const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_fp8_avx2(float *out, int64_t out_stride, const unsigned char *panel,
+                     int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                     int32_t n_rows)
 {
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
     for (int32_t k = 0; k < n_in; k += block_in) {
         int32_t n = n_in - k < block_in ? n_in - k : block_in;
         const float *scales = (const float *)(const void *)panel; /* panels keep 16-byte steps */
         const __m256 scale[2] = {_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + 8)};
 
         panel += MK_PANEL * sizeof *scales;
-        run(acc, MK_F8_E4M3, panel, n, x + k, x_stride, n_rows, scale);
+        run(out, out_stride, k == 0, MK_F8_E4M3, panel, n, x + k, x_stride, n_rows, scale);
         panel += (int64_t)n * MK_PANEL;
     }
 }

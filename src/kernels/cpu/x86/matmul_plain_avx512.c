@@ -4,7 +4,8 @@
 #include "kernels/cpu/x86/matmul_x86.h"
 
 #define TILE 12
-#define DEPTH 128 /* even: bf16 comes in pairs of inputs */
+#define DEPTH 128     /* even: bf16 comes in pairs of inputs */
+#define DEPTH_F32 320 /* inputs of an f32 panel at a time: 20 KB */
 
 /* ---- Widening ---- */
 
@@ -55,14 +56,15 @@ MK_INLINE __m512 one_row(__m512 acc, enum dtype type, const unsigned char *panel
 
 /* ---- Many rows ---- */
 
-/* acc[m] += w . row m over n inputs of f32 weights. */
-MK_INLINE void tile(float *acc, int m, const float *w, int32_t n, const float *x, int64_t x_stride)
+/* out[m] = out[m] (or 0 if from_zero) + w . row m over n inputs of f32 weights. */
+MK_INLINE void tile(float *out, int64_t out_stride, bool from_zero, int m, const float *w,
+                    int32_t n, const float *x, int64_t x_stride)
 {
     __m512 sum[TILE];
 
     MK_UNROLL
     for (int r = 0; r < m; r++)
-        sum[r] = _mm512_loadu_ps(acc + r * MK_PANEL);
+        sum[r] = from_zero ? _mm512_setzero_ps() : _mm512_loadu_ps(out + r * out_stride);
     for (int32_t k = 0; k < n; k++) {
         __m512 v = _mm512_loadu_ps(w + (int64_t)k * MK_PANEL);
 
@@ -72,83 +74,101 @@ MK_INLINE void tile(float *acc, int m, const float *w, int32_t n, const float *x
     }
     MK_UNROLL
     for (int r = 0; r < m; r++)
-        _mm512_storeu_ps(acc + r * MK_PANEL, sum[r]);
+        _mm512_storeu_ps(out + r * out_stride, sum[r]);
 }
 
-static void all_tiles(float *acc, const float *w, int32_t n, const float *x, int64_t x_stride,
-                      int32_t n_rows)
+static void all_tiles(float *out, int64_t out_stride, bool from_zero, const float *w, int32_t n,
+                      const float *x, int64_t x_stride, int32_t n_rows)
 {
-    for (; n_rows >= TILE; n_rows -= TILE, acc += TILE * MK_PANEL, x += TILE * x_stride)
-        tile(acc, TILE, w, n, x, x_stride);
-    for (; n_rows >= 4; n_rows -= 4, acc += 4 * MK_PANEL, x += 4 * x_stride)
-        tile(acc, 4, w, n, x, x_stride);
-    for (; n_rows > 0; n_rows--, acc += MK_PANEL, x += x_stride)
-        tile(acc, 1, w, n, x, x_stride);
+    for (; n_rows >= TILE; n_rows -= TILE, out += TILE * out_stride, x += TILE * x_stride)
+        tile(out, out_stride, from_zero, TILE, w, n, x, x_stride);
+    for (; n_rows >= 4; n_rows -= 4, out += 4 * out_stride, x += 4 * x_stride)
+        tile(out, out_stride, from_zero, 4, w, n, x, x_stride);
+    for (; n_rows > 0; n_rows--, out += out_stride, x += x_stride)
+        tile(out, out_stride, from_zero, 1, w, n, x, x_stride);
 }
 
-MK_INLINE void many_rows(float *acc, enum dtype type, const unsigned char *panel, int32_t n_in,
-                         const float *x, int64_t x_stride, int32_t n_rows, __m512 scale)
+/* The f32 panel itself, in nearly equal parts that stay in first-level cache beside a tile's x. */
+static void many_rows_f32(float *out, int64_t out_stride, const float *panel, int32_t n_in,
+                          const float *x, int64_t x_stride, int32_t n_rows)
+{
+    int32_t n_parts = (n_in + DEPTH_F32 - 1) / DEPTH_F32, depth = (n_in + n_parts - 1) / n_parts;
+
+    for (int32_t first = 0; first < n_in; first += depth)
+        all_tiles(out, out_stride, first == 0, panel + (int64_t)first * MK_PANEL,
+                  n_in - first < depth ? n_in - first : depth, x + first, x_stride, n_rows);
+}
+
+MK_INLINE void many_rows(float *out, int64_t out_stride, bool from_zero, enum dtype type,
+                         const unsigned char *panel, int32_t n_in, const float *x,
+                         int64_t x_stride, int32_t n_rows, __m512 scale)
 {
     _Alignas(64) float wide[DEPTH * MK_PANEL]; /* [k, 16] */
 
     for (int32_t first = 0; first < n_in; first += DEPTH) {
         int32_t n = n_in - first < DEPTH ? n_in - first : DEPTH;
 
-        if (type == MK_F32) { /* panels are 64-byte aligned */
-            all_tiles(acc, (const float *)(const void *)panel + (int64_t)first * MK_PANEL, n,
-                      x + first, x_stride, n_rows);
-            continue;
-        }
         for (int32_t k = 0; k < n; k++)
             _mm512_storeu_ps(wide + k * MK_PANEL, widen(type, panel, first + k, scale));
-        all_tiles(acc, wide, n, x + first, x_stride, n_rows);
+        all_tiles(out, out_stride, from_zero && first == 0, wide, n, x + first, x_stride, n_rows);
     }
 }
 
-/* n_in inputs under one scale, added to acc. */
-MK_INLINE void run(float *acc, enum dtype type, const unsigned char *panel, int32_t n_in,
-                   const float *x, int64_t x_stride, int32_t n_rows, __m512 scale)
+/* n_in inputs under one scale, added to out or to 0. */
+MK_INLINE void run(float *out, int64_t out_stride, bool from_zero, enum dtype type,
+                   const unsigned char *panel, int32_t n_in, const float *x, int64_t x_stride,
+                   int32_t n_rows, __m512 scale)
 {
-    if (n_rows > 1)
-        many_rows(acc, type, panel, n_in, x, x_stride, n_rows, scale);
-    else
-        _mm512_storeu_ps(acc, one_row(_mm512_loadu_ps(acc), type, panel, n_in, x, scale));
+    __m512 sum = _mm512_setzero_ps();
+
+    if (n_rows > 1 && type == MK_F32) { /* panels are 64-byte aligned */
+        many_rows_f32(out, out_stride, (const float *)(const void *)panel, n_in, x, x_stride,
+                      n_rows);
+        return;
+    }
+    if (n_rows > 1) {
+        many_rows(out, out_stride, from_zero, type, panel, n_in, x, x_stride, n_rows, scale);
+        return;
+    }
+    if (!from_zero)
+        sum = _mm512_loadu_ps(out);
+    _mm512_storeu_ps(out, one_row(sum, type, panel, n_in, x, scale));
 }
 
-void matmul_f32_avx512(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                       const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_f32_avx512(float *out, int64_t out_stride, const unsigned char *panel,
+                       int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                       int32_t n_rows)
 {
     (void)block_in;
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
-    run(acc, MK_F32, panel, n_in, x, x_stride, n_rows, _mm512_setzero_ps());
+    run(out, out_stride, true, MK_F32, panel, n_in, x, x_stride, n_rows, _mm512_setzero_ps());
 }
 
-void matmul_f16_avx512(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                       const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_f16_avx512(float *out, int64_t out_stride, const unsigned char *panel,
+                       int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                       int32_t n_rows)
 {
     (void)block_in;
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
-    run(acc, MK_F16, panel, n_in, x, x_stride, n_rows, _mm512_setzero_ps());
+    run(out, out_stride, true, MK_F16, panel, n_in, x, x_stride, n_rows, _mm512_setzero_ps());
 }
 
-void matmul_bf16_avx512(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                        const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_bf16_avx512(float *out, int64_t out_stride, const unsigned char *panel,
+                        int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                        int32_t n_rows)
 {
     (void)block_in;
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
-    run(acc, MK_BF16, panel, n_in, x, x_stride, n_rows, _mm512_setzero_ps());
+    run(out, out_stride, true, MK_BF16, panel, n_in, x, x_stride, n_rows, _mm512_setzero_ps());
 }
 
-void matmul_fp8_avx512(float *acc, const unsigned char *panel, int32_t n_in, int32_t block_in,
-                       const float *x, int64_t x_stride, int32_t n_rows)
+void matmul_fp8_avx512(float *out, int64_t out_stride, const unsigned char *panel,
+                       int32_t n_in, int32_t block_in, const float *x, int64_t x_stride,
+                       int32_t n_rows)
 {
-    memset(acc, 0, (size_t)n_rows * MK_PANEL * sizeof *acc);
     for (int32_t k = 0; k < n_in; k += block_in) {
         int32_t n = n_in - k < block_in ? n_in - k : block_in;
         __m512 scale = _mm512_loadu_ps((const void *)panel);
 
         panel += MK_PANEL * sizeof(float);
-        run(acc, MK_F8_E4M3, panel, n, x + k, x_stride, n_rows, scale);
+        run(out, out_stride, k == 0, MK_F8_E4M3, panel, n, x + k, x_stride, n_rows, scale);
         panel += (int64_t)n * MK_PANEL;
     }
 }
