@@ -284,15 +284,24 @@ static void describe_prompt(const struct job *j, char *out, size_t size)
         snprintf(out, size, "%s prompt", j->style == PROMPT_RAW ? "raw" : "own");
 }
 
+/* Temperature and top-p say nothing of answers that are not drawn. */
+static void describe_draws(const struct job *j, char *out, size_t size)
+{
+    if (j->o->temperature > 0)
+        snprintf(out, size, "sampled, n %d, T %g, top-p %g", j->n_samples,
+                 (double)j->o->temperature, (double)j->o->top_p);
+    else
+        snprintf(out, size, "greedy, n %d", j->n_samples);
+}
+
 void job_describe(const struct job *j, char *line, size_t size)
 {
     static const char *const ways[] = {"letters", "texts"};
     const struct eval_options *o = j->o;
-    char prompt[64], greedy[32] = "greedy";
+    char prompt[64], draws[96];
 
     describe_prompt(j, prompt, sizeof prompt);
-    if (o->temperature > 0)
-        snprintf(greedy, sizeof greedy, "sampled");
+    describe_draws(j, draws, sizeof draws);
     if (j->way == SUITE_TEXT)
         snprintf(line, size, "%s, log-likelihood, windows of %d tokens", o->model_name,
                  j->max_tokens);
@@ -300,7 +309,6 @@ void job_describe(const struct job *j, char *line, size_t size)
         snprintf(line, size, "%s, %s, %d shots, log-likelihood of %s, seed %" PRIu64,
                  o->model_name, prompt, o->n_shots, ways[o->choices], o->seed);
     else
-        snprintf(line, size, "%s, %s, %d shots, %s, n %d, T %g, top-p %g, max %d tokens, seed %"
-                 PRIu64, o->model_name, prompt, o->n_shots, greedy, j->n_samples,
-                 (double)o->temperature, (double)o->top_p, j->max_tokens, o->seed);
+        snprintf(line, size, "%s, %s, %d shots, %s, max %d tokens, seed %" PRIu64, o->model_name,
+                 prompt, o->n_shots, draws, j->max_tokens, o->seed);
 }

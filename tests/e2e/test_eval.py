@@ -83,7 +83,7 @@ def test_everything_that_was_asked_and_answered_is_written(minke, gsm8k, tmp_pat
     assert first["prompt"] == ("Question: What is 0 + 0?\nAnswer: 0 + 0 = <<0+0=0>>0\n#### 0\n\n"
                                "Question: What is 1 + 1?\nAnswer: 1 + 1 = <<1+1=2>>2\n#### 2\n\n"
                                "Question: What is 2 + 2?\nAnswer:")
-    assert "raw prompt, 2 shots, greedy, n 1, T 0, top-p 1, max 8 tokens, seed 0" in shown
+    assert "raw prompt, 2 shots, greedy, n 1, max 8 tokens, seed 0" in shown
     r = results(out)
     assert r["n-shot"] == {"gsm8k": 2, "parity-2": 2}
     assert r["n-samples"]["gsm8k"] == {"original": 12, "effective": 5}
