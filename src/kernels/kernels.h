@@ -90,6 +90,7 @@ struct attend_seq {
     int32_t n_shared;
     float *out;       /* [t, n_heads * d_v], out_stride apart */
     int64_t out_stride;
+    float *lse; /* [t, n_heads] ln of the sum of e^(scale * score), for the way back; or NULL */
 };
 
 /* A cached row: row_dim values as f32, bf16, or int8 followed by one f32 scale for each 32 values
@@ -121,6 +122,7 @@ struct attend_backward_seq {
     const float *q;    /* [t, n_heads * d_k], q_stride apart */
     const float *rows; /* [n_past + t, row_dim], row_stride apart */
     const float *out;  /* [t, n_heads * d_v], what attend gave; out_stride apart */
+    const float *lse;  /* [t, n_heads] the same */
     const float *dout; /* [t, n_heads * d_v], dout_stride apart */
     /* Neither may overlap anything else here. */
     float *dq;    /* [t, n_heads * d_k], written; dq_stride apart */
@@ -233,11 +235,12 @@ struct kernels {
     int (*gemm_tn)(struct compute *c, const struct gemm_job *jobs, int32_t n_jobs,
                    struct mk_error *err);
 
-    /* The backward of attend: dq and drows from dout. shape->row_dtype is MK_F32. The weights P are
-     * computed again; with D = rowsum(dout * out), dS = P * (dout V^T - D) * scale, dq = dS K, dK =
-     * dS^T Q, dV = P^T dout (FlashAttention-2, Dao 2023). dK and dV of a key are summed on their
-     * own, query heads ascending, in a head queries ascending, and then added to drows, dK first:
-     * they may overlap (MLA absorbed). Class EXP on top of the sums of |terms|. */
+    /* The backward of attend: dq and drows from dout. shape->row_dtype is MK_F32. The weights are
+     * computed again, P = e^(scale * score - lse); with D = rowsum(dout * out), dS = P * (dout V^T
+     * - D) * scale, dq = dS K, dK = dS^T Q, dV = P^T dout (FlashAttention-2, Dao 2023). dK and dV
+     * of a key are summed on their own, query heads ascending, in a head queries ascending, and
+     * then added to drows, dK first: they may overlap (MLA absorbed). Class EXP on top of the sums
+     * of |terms|. */
     int (*attend_backward)(struct compute *c, const struct attend_shape *shape,
                            const struct attend_backward_seq *seqs, int32_t n_seqs,
                            struct mk_error *err);

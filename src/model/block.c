@@ -21,7 +21,7 @@ static void plain_write(struct step *s, float *h, const float *out)
 
 const struct residual_kind residual_plain = {"plain", plain_read, plain_write};
 
-/* The stream before the block outlives it, and what its parts keep. */
+/* The stream before the block outlives it, and what its parts keep, of attention the sums. */
 static int begin_saving(struct step *s, int32_t index, const float *h, struct mk_error *err)
 {
     struct block_saved *b = s->keep && s->keep->blocks ? &s->keep->blocks[index] : NULL;
@@ -37,9 +37,10 @@ static int begin_saving(struct step *s, int32_t index, const float *h, struct mk
         memcpy(in, h, n * sizeof *h);
         b->in = in;
     }
-    if (b->keep != KEEP_INPUT)
-        s->saved = b;
-    return 0;
+    if (b->keep == KEEP_INPUT)
+        return 0;
+    s->saved = b;
+    return step_take(s, &b->lse, s->m->arch.n_heads, err);
 }
 
 int block_forward(struct step *s, const struct layer *layer, int32_t index, float *h,

@@ -53,6 +53,7 @@ struct block_saved {
     enum block_keep keep; /* set by the caller */
     const float *in;      /* [t, d_model] residual stream before the block */
     /* Unless that is all: */
+    float *lse;       /* [t, h] of attention, see struct attend_seq */
     const float *mid; /* [t, d_model] residual stream between the two parts */
     union {
         struct gqa_saved gqa;

@@ -60,6 +60,7 @@ void step_store(struct step *s, int32_t layer, const float *rows, int32_t row_di
 int step_attend(struct step *s, int32_t layer, const struct attend_shape *shape, const float *q,
                 int64_t q_stride, float *out, int64_t out_stride, struct mk_error *err)
 {
+    float *lse = s->saved ? s->saved->lse : NULL;
     struct attend_seq *seqs;
 
     if (arena_take(s->memory, &seqs, (size_t)s->n_seqs, sizeof *seqs, err))
@@ -74,6 +75,7 @@ int step_attend(struct step *s, int32_t layer, const struct attend_shape *shape,
                                                                      : NULL,
                                       .n_shared = s->seqs[i].shared_kv ? s->seqs[i].n_shared : 0,
                                       .out = out + s->first_row[i] * out_stride,
-                                      .out_stride = out_stride};
+                                      .out_stride = out_stride,
+                                      .lse = lse ? lse + s->first_row[i] * shape->n_heads : NULL};
     return s->c->k->attend(s->c, shape, seqs, s->n_seqs, err);
 }

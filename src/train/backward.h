@@ -74,10 +74,10 @@ int swiglu_kept(struct backward *b, const struct param *gate, int64_t n, struct 
 int router_backward(struct backward *b, int32_t layer, const struct moe_saved *saved,
                     const float *dweight, float *dlogits, struct mk_error *err);
 
-/* All sequences' attention; rows, out, dout, dq, drows as struct attend_backward_seq, strides equal
- * to the widths. drows is cleared first. */
+/* All sequences' attention; rows, lse, out, dout, dq, drows as struct attend_backward_seq, strides
+ * equal to the widths. drows is cleared first. */
 int attention_backward(struct backward *b, const struct attend_shape *shape, const float *q,
-                       const float *rows, const float *out, const float *dout, float *dq,
-                       float *drows, struct mk_error *err);
+                       const float *rows, const float *lse, const float *out, const float *dout,
+                       float *dq, float *drows, struct mk_error *err);
 
 #endif

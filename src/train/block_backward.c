@@ -76,8 +76,8 @@ static void part_prefix(const struct step *s, int32_t i, int64_t n_row,
 }
 
 int attention_backward(struct backward *b, const struct attend_shape *shape, const float *q,
-                       const float *rows, const float *out, const float *dout, float *dq,
-                       float *drows, struct mk_error *err)
+                       const float *rows, const float *lse, const float *out, const float *dout,
+                       float *dq, float *drows, struct mk_error *err)
 {
     struct step *s = b->s;
     struct arena_mark mark = arena_mark(s->memory);
@@ -94,6 +94,7 @@ int attention_backward(struct backward *b, const struct attend_shape *shape, con
 
         seqs[i] = (struct attend_backward_seq){.q = q + first * n_q,
                                                .rows = rows + first * n_row,
+                                               .lse = lse + first * shape->n_heads,
                                                .out = out + first * n_out,
                                                .dout = dout + first * n_out,
                                                .dq = dq + first * n_q,

@@ -100,7 +100,7 @@ int gqa_backward(struct backward *b, int32_t layer, const struct block_saved *sa
                         .dx = dheads,
                         .dx_stride = n_q};
     if (linear_backward(b, &o, 1, err) ||
-        attention_backward(b, &shape, g->q, g->row, g->heads, dheads, dq, drow, err))
+        attention_backward(b, &shape, g->q, g->row, saved->lse, g->heads, dheads, dq, drow, err))
         return err->code;
     s->c->k->rope(s->c, dq, n_q, s->n_rows, a->n_heads, d, d, b->rope_back, pairs);
     s->c->k->rope(s->c, drow, n_row, s->n_rows, a->n_kv_heads, d, d, b->rope_back, pairs);

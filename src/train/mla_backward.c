@@ -67,9 +67,10 @@ static int rebuild(struct backward *b, int32_t layer, const struct mla_saved *sa
     return mla_rebuild(b->s, l->attention_weights, saved->latent, again, err);
 }
 
-static int expanded(struct backward *b, int32_t layer, const struct mla_saved *saved,
+static int expanded(struct backward *b, int32_t layer, const struct block_saved *block,
                     const float *dheads, float *dq, float *dlatent, struct mk_error *err)
 {
+    const struct mla_saved *saved = &block->attention.mla;
     struct step *s = b->s;
     struct dims n = dims_of(&s->m->arch);
     struct attend_shape shape = mla_expanded_shape(s, n.h);
@@ -80,7 +81,8 @@ static int expanded(struct backward *b, int32_t layer, const struct mla_saved *s
 
     if ((!rows && rebuild(b, layer, saved, &rows, err)) ||
         step_take(s, &drows, shape.row_dim, err) || step_take(s, &dup, n_up, err) ||
-        attention_backward(b, &shape, saved->q, rows, saved->heads, dheads, dq, drows, err))
+        attention_backward(b, &shape, saved->q, rows, block->lse, saved->heads, dheads, dq, drows,
+                           err))
         return err->code;
     gather_rows(s, &n, drows, dup, dlatent);
     up = (struct linear){.p = params_get(b->p, W_KV_B, layer, 0),
@@ -176,9 +178,10 @@ static int absorbed_keys(struct backward *b, struct param *kv_b, const struct ml
     return 0;
 }
 
-static int absorbed(struct backward *b, int32_t layer, const struct mla_saved *saved,
+static int absorbed(struct backward *b, int32_t layer, const struct block_saved *block,
                     const float *dheads, float *dq, float *dlatent, struct mk_error *err)
 {
+    const struct mla_saved *saved = &block->attention.mla;
     struct step *s = b->s;
     struct dims n = dims_of(&s->m->arch);
     struct param *kv_b = params_get(b->p, W_KV_B, layer, 0);
@@ -188,8 +191,8 @@ static int absorbed(struct backward *b, int32_t layer, const struct mla_saved *s
     if (step_take(s, &du, (int64_t)n.h * n.kv, err) ||
         step_take(s, &dwide, (int64_t)n.h * n.n_latent, err) ||
         absorbed_values(b, kv_b, saved, dheads, du, err) ||
-        attention_backward(b, &shape, saved->wide, saved->latent, saved->u, du, dwide, dlatent,
-                           err))
+        attention_backward(b, &shape, saved->wide, saved->latent, block->lse, saved->u, du, dwide,
+                           dlatent, err))
         return err->code;
     return absorbed_keys(b, kv_b, saved, dwide, dq, err);
 }
@@ -287,8 +290,8 @@ int mla_backward(struct backward *b, int32_t layer, const struct block_saved *sa
                         .dx = dheads,
                         .dx_stride = n.n_v};
     if (linear_backward(b, &o, 1, err) ||
-        (m->wide ? absorbed(b, layer, m, dheads, dq, dlatent, err)
-                 : expanded(b, layer, m, dheads, dq, dlatent, err)))
+        (m->wide ? absorbed(b, layer, saved, dheads, dq, dlatent, err)
+                 : expanded(b, layer, saved, dheads, dq, dlatent, err)))
         return err->code;
     s->c->k->rope(s->c, dq + n.dn, n.n_q, s->n_rows, n.h, n.dn + n.dr, n.dr, b->rope_back, pairs);
     s->c->k->rope(s->c, dlatent + n.kv, n.n_latent, s->n_rows, 1, n.dr, n.dr, b->rope_back, pairs);

@@ -108,7 +108,7 @@ static int place_begin(struct pass *ps, struct place *pl, const struct train_seq
 static void block_values(const struct model *m, int32_t layer, uint64_t *lean, uint64_t *more)
 {
     const struct arch *a = &m->arch;
-    uint64_t h = (uint64_t)a->n_heads, n = 2 * (uint64_t)a->d_model;
+    uint64_t h = (uint64_t)a->n_heads, n = 2 * (uint64_t)a->d_model + h;
 
     *more = 0;
     if (a->attention == ARCH_MLA) {

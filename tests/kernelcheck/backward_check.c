@@ -362,13 +362,15 @@ static void check_attend(struct check *c)
                                  .position = past,
                                  .rows = ref.rows,
                                  .out = out,
-                                 .out_stride = out_dim};
+                                 .out_stride = out_dim,
+                                 .lse = check_floats(c, t * s.n_heads)};
     struct mk_error err;
 
     check_describe(c, "t %d behind %d, heads %d/%d, d_k %d, d_v %d, window %d", t, past, s.n_heads,
                    s.n_kv_heads, s.d_k, s.d_v, s.window);
     c->ref->k->attend(c->ref, &s, &forward, 1, &err);
     ref.out = out;
+    ref.lse = forward.lse;
     got = ref;
     check_pair(c, t * q_dim, 1.0f, &ref.dq, &got.dq);
     check_pair(c, (int64_t)(past + t) * s.row_dim, 1.0f, &ref.drows, &got.drows);
@@ -431,14 +433,14 @@ static void bench_gemm(struct bench *b, struct compute *c)
     }
 }
 
-/* FLOPs as they are counted for FlashAttention: five products, though two are done twice here, the
- * scores a third time. */
+/* FLOPs as they are counted for FlashAttention: five products, though two are done twice where the
+ * walks are two. */
 static void bench_attend_shape(struct bench *b, struct compute *c, struct attend_shape s,
                                int32_t t, const char *name)
 {
     int64_t n_q = (int64_t)t * s.n_heads * s.d_k, n_out = (int64_t)t * s.n_heads * s.d_v;
-    int64_t n_rows = (int64_t)t * s.row_dim;
-    float *x = some_values(2 * n_q + 2 * n_out + 2 * n_rows);
+    int64_t n_rows = (int64_t)t * s.row_dim, n_lse = (int64_t)t * s.n_heads;
+    float *x = some_values(2 * n_q + 2 * n_out + 2 * n_rows + n_lse);
     struct bench_back r = {.c = c, .op = b->op, .shape = s};
     double flops = (double)t * t * s.n_heads * (3.0 * s.d_k + 2.0 * s.d_v);
 
@@ -448,6 +450,7 @@ static void bench_attend_shape(struct bench *b, struct compute *c, struct attend
         .q = x, .dq = x + n_q, .out = x + 2 * n_q, .dout = x + 2 * n_q + n_out, .n_rows = t};
     r.seq.rows = r.seq.dout + n_out;
     r.seq.drows = x + 2 * n_q + 2 * n_out + n_rows;
+    r.seq.lse = r.seq.drows + n_rows;
     r.seq.q_stride = r.seq.dq_stride = n_q / t;
     r.seq.out_stride = r.seq.dout_stride = n_out / t;
     r.seq.row_stride = r.seq.drow_stride = s.row_dim;

@@ -114,14 +114,18 @@ static void merge_vector(const struct attend *a, const struct attend_state *tota
         acc[c] = acc[c] * old + more[c] * new;
 }
 
-static void write_vector(const struct attend *a, float *out, const struct attend_state *st,
-                         int64_t m)
+/* Vector m is one head of a row of a sequence. */
+static void write_vector(const struct attend *a, const struct attend_seq *seq, int64_t row,
+                         int64_t head, const struct attend_state *st, int64_t m)
 {
+    const struct attend_shape *s = a->call.shape;
     const float *acc = st->acc + m * a->call.acc_stride;
-    float inverse = 1.0f / st->sum[m];
+    float *out = seq->out + row * seq->out_stride + head * s->d_v, inverse = 1.0f / st->sum[m];
 
-    for (int32_t c = 0; c < a->call.shape->d_v; c++)
+    for (int32_t c = 0; c < s->d_v; c++)
         out[c] = acc[c] * inverse;
+    if (seq->lse)
+        seq->lse[row * s->n_heads + head] = st->max[m] + logf(st->sum[m]);
 }
 
 static void gather_queries(const struct attend *a, const struct attend_tile *tile,
@@ -156,10 +160,7 @@ static void run_whole(const struct attend *a, const struct attend_tile *tile,
         int32_t row;
         const struct attend_seq *seq = attend_tile_seq(tile, m / tile->n_heads, &row);
 
-        write_vector(a,
-                     seq->out + row * seq->out_stride +
-                         (int64_t)(tile->head + m % tile->n_heads) * a->call.shape->d_v,
-                     &w->total, m);
+        write_vector(a, seq, row, tile->head + m % tile->n_heads, &w->total, m);
     }
 }
 
@@ -233,7 +234,7 @@ static void merge_task(void *context, int64_t head, int worker)
 
             for (int32_t p = 1; p < n_parts; p++)
                 merge_vector(a, &a->parts, m, &a->parts, m + p);
-            write_vector(a, seq->out + r * seq->out_stride + head * s->d_v, &a->parts, m);
+            write_vector(a, seq, r, head, &a->parts, m);
         }
     }
 }

@@ -1,21 +1,20 @@
 /* attention_backward.c: the gradient of softmax attention (FlashAttention-2, Dao 2023).
  *
- * First, for each block of 64 queries of a head: the log-sum-exp of its scores, D = rowsum(dout *
- * out), and dq, keys ascending. Then, for each block of 64 keys of a kv head: dK and dV, its query
- * heads ascending and in each the queries ascending. Weights are computed in both, so that every
- * output has one owner and one order of its sum, and no t by t matrix is kept:
+ * First, for each block of 64 queries of a head: D = rowsum(dout * out) and dq, keys ascending.
+ * Then, for each block of 64 keys of a kv head: dK and dV, its query heads ascending and in each
+ * the queries ascending. Weights are computed in both, from what the forward pass left of their
+ * sum, so that every output has one owner and one order of its sum, and no t by t matrix is kept:
  *
  *              keys            1: a block of queries walks its keys     ->  dq
  *      queries  |\             2: a block of keys walks its queries     |   dK, dV
  *               | \                                                     v
  *
  * Where there are enough sequences and kv heads for all threads, one task walks all of one: keys
- * and then queries, for dq, dK and dV at once, with three of eight products less. Each sum has the
+ * and then queries, for dq, dK and dV at once, with two of seven products less. Each sum has the
  * order that it has in two walks.
  *
  * The inner functions are those of the forward pass: with V for K `scores` gives dout V^T, and with
  * transposed weights `values` gives P^T dout and dS^T Q. */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/cpu/backward_rows.h"
@@ -46,8 +45,8 @@ struct attend_back {
     const struct vector_rows *vector;
     struct back_work *work;
     struct block *blocks;
-    float *lse, *delta; /* [row over all sequences, query head] */
-    int32_t group;      /* query heads that share a kv head */
+    float *delta;  /* [row over all sequences, query head] D */
+    int32_t group; /* query heads that share a kv head */
     int64_t dk_stride, dv_stride;
 };
 
@@ -90,25 +89,14 @@ static int32_t end_key(const struct attend_backward_seq *seq, int32_t i)
 
 static void pack_block(const struct attend_back *a, struct back_work *w,
                        const struct attend_backward_seq *seq, int32_t kv_head, int32_t key,
-                       int32_t n_keys, bool values)
+                       int32_t n_keys)
 {
     const float *rows = seq->rows + key * seq->row_stride;
 
     a->attention->pack_keys(w->k_panels, rows + k_at(a->shape, kv_head), seq->row_stride, n_keys,
                             a->shape->d_k);
-    if (values)
-        a->attention->pack_keys(w->v_panels, rows + v_at(a->shape, kv_head), seq->row_stride,
-                                n_keys, a->shape->d_v);
-}
-
-/* Scores of the queries of one head with the packed keys. */
-static void query_scores(const struct attend_back *a, struct back_work *w,
-                         const struct attend_backward_seq *seq, int32_t head, int32_t query,
-                         int32_t n, int32_t n_keys)
-{
-    a->attention->scores(w->p, seq->q + query * seq->q_stride + (int64_t)head * a->shape->d_k,
-                         seq->q_stride, n, w->k_panels, a->shape->d_k, 0,
-                         (n_keys + MK_KEY_PANEL - 1) / MK_KEY_PANEL);
+    a->attention->pack_keys(w->v_panels, rows + v_at(a->shape, kv_head), seq->row_stride, n_keys,
+                            a->shape->d_v);
 }
 
 /* p and ds of n queries and the packed keys. */
@@ -117,50 +105,33 @@ static void weights(const struct attend_back *a, struct back_work *w, const stru
 {
     const struct attend_backward_seq *seq = b->seq;
     const struct attend_shape *s = a->shape;
-    int64_t at = (b->row_index + query) * s->n_heads + head;
+    const float *lse = seq->lse + query * s->n_heads + head;
+    const float *delta = a->delta + (b->row_index + query) * s->n_heads + head;
+    int32_t n_panels = (n_keys + MK_KEY_PANEL - 1) / MK_KEY_PANEL;
 
-    query_scores(a, w, seq, head, query, n, n_keys);
+    a->attention->scores(w->p, seq->q + query * seq->q_stride + (int64_t)head * s->d_k,
+                         seq->q_stride, n, w->k_panels, s->d_k, 0, n_panels);
     a->attention->scores(w->ds, seq->dout + query * seq->dout_stride + (int64_t)head * s->d_v,
-                         seq->dout_stride, n, w->v_panels, s->d_v, 0,
-                         (n_keys + MK_KEY_PANEL - 1) / MK_KEY_PANEL);
-    for (int32_t i = 0; i < n; i++, at += s->n_heads)
-        a->rows->attend_step(w->p + i * BLOCK, w->ds + i * BLOCK, s->scale, a->lse[at],
-                             a->delta[at], max32(0, first_key(s, seq, query + i) - key),
+                         seq->dout_stride, n, w->v_panels, s->d_v, 0, n_panels);
+    for (int32_t i = 0; i < n; i++, lse += s->n_heads, delta += s->n_heads)
+        a->rows->attend_step(w->p + i * BLOCK, w->ds + i * BLOCK, s->scale, *lse, *delta,
+                             max32(0, first_key(s, seq, query + i) - key),
                              min32(n_keys, end_key(seq, query + i) - key));
 }
 
-/* ---- First walk: lse, delta, dq -------------------------------------------------------------- */
+/* ---- First walk: D and dq -------------------------------------------------------------------- */
 
-static void row_sums(const struct attend_back *a, struct back_work *w, const struct block *b)
+/* D of n rows of a head. */
+static void row_sums(const struct attend_back *a, const struct block *b, int32_t head,
+                     int32_t first, int32_t n)
 {
     const struct attend_backward_seq *seq = b->seq;
-    const struct attend_shape *s = a->shape;
-    float max[BLOCK], sum[BLOCK] = {0};
-    int32_t end = end_key(seq, b->first + b->n - 1);
+    int64_t d_v = a->shape->d_v;
 
-    for (int32_t i = 0; i < b->n; i++)
-        max[i] = -INFINITY;
-    for (int32_t key = first_key(s, seq, b->first) / BLOCK * BLOCK; key < end; key += BLOCK) {
-        int32_t n_keys = min32(BLOCK, end - key);
-
-        pack_block(a, w, seq, b->head / a->group, key, n_keys, false);
-        query_scores(a, w, seq, b->head, b->first, b->n, n_keys);
-        for (int32_t i = 0; i < b->n; i++) {
-            int32_t lo = max32(0, first_key(s, seq, b->first + i) - key);
-            int32_t hi = min32(n_keys, end_key(seq, b->first + i) - key);
-
-            if (lo < hi)
-                a->attention->softmax_step(w->p + i * BLOCK, s->scale, lo, hi, &max[i], &sum[i]);
-        }
-    }
-    for (int32_t i = 0; i < b->n; i++) {
-        int64_t row = b->first + i, at = (b->row_index + row) * s->n_heads + b->head;
-        int64_t head = (int64_t)b->head * s->d_v;
-
-        a->lse[at] = max[i] + logf(sum[i]);
-        a->delta[at] = a->rows->dot(seq->dout + row * seq->dout_stride + head,
-                                    seq->out + row * seq->out_stride + head, s->d_v);
-    }
+    for (int64_t row = first; row < first + n; row++)
+        a->delta[(b->row_index + row) * a->shape->n_heads + head] =
+            a->rows->dot(seq->dout + row * seq->dout_stride + head * d_v,
+                         seq->out + row * seq->out_stride + head * d_v, (int32_t)d_v);
 }
 
 static void query_task(void *context, int64_t task, int worker)
@@ -172,12 +143,12 @@ static void query_task(void *context, int64_t task, int worker)
     struct back_work *w = &a->work[worker];
     int32_t end = end_key(seq, b->first + b->n - 1), kv_head = b->head / a->group;
 
-    row_sums(a, w, b);
+    row_sums(a, b, b->head, b->first, b->n);
     memset(w->dk, 0, (size_t)(BLOCK * a->dk_stride) * sizeof *w->dk);
     for (int32_t key = first_key(s, seq, b->first) / BLOCK * BLOCK; key < end; key += BLOCK) {
         int32_t n_keys = min32(BLOCK, end - key);
 
-        pack_block(a, w, seq, kv_head, key, n_keys, true);
+        pack_block(a, w, seq, kv_head, key, n_keys);
         weights(a, w, b, b->head, b->first, b->n, key, n_keys);
         a->attention->values(w->dk, a->dk_stride, w->ds, ones, b->n,
                              seq->rows + key * seq->row_stride + k_at(s, kv_head), seq->row_stride,
@@ -245,7 +216,7 @@ static void key_task(void *context, int64_t task, int worker)
 
     memset(w->dk, 0, (size_t)(BLOCK * a->dk_stride) * sizeof *w->dk);
     memset(w->dv, 0, (size_t)(BLOCK * a->dv_stride) * sizeof *w->dv);
-    pack_block(a, w, seq, b->head, b->first, b->n, true);
+    pack_block(a, w, seq, b->head, b->first, b->n);
     for (int32_t head = b->head * a->group; head < (b->head + 1) * a->group; head++)
         for (int32_t query = first_query(seq, b->first); query < end; query += BLOCK)
             key_step(a, w, b, head, query, min32(BLOCK, seq->n_rows - query));
@@ -264,7 +235,7 @@ static void joint_keys(const struct attend_back *a, struct back_work *w, const s
 
     at.dk += b->first * a->dk_stride;
     at.dv += b->first * a->dv_stride;
-    pack_block(a, w, seq, b->head, b->first, b->n, true);
+    pack_block(a, w, seq, b->head, b->first, b->n);
     for (int32_t query = first_query(seq, b->first); query < end; query += BLOCK) {
         int32_t n = min32(BLOCK, seq->n_rows - query);
 
@@ -288,9 +259,7 @@ static void joint_task(void *context, int64_t task, int worker)
     memset(w->dv, 0, (size_t)(b->n * a->dv_stride) * sizeof *w->dv);
     for (int32_t head = b->head * a->group; head < (b->head + 1) * a->group; head++) {
         memset(w->dq, 0, (size_t)(seq->n_rows * a->dk_stride) * sizeof *w->dq);
-        for (int32_t i = 0; i < seq->n_rows; i += BLOCK)
-            row_sums(a, w,
-                     &(struct block){seq, b->row_index, head, i, min32(BLOCK, seq->n_rows - i)});
+        row_sums(a, b, head, 0, seq->n_rows);
         for (int32_t i = 0; i < b->n; i += BLOCK)
             joint_keys(a, w,
                        &(struct block){seq, b->row_index, b->head, i, min32(BLOCK, b->n - i)},
@@ -373,7 +342,6 @@ static int attend_backward(struct compute *c, const struct attend_shape *shape,
     if (take_work(c, &a, joint ? longest : BLOCK, joint, err) ||
         arena_take(&c->scratch, &a.blocks, (size_t)(n_blocks * shape->n_heads), sizeof *a.blocks,
                    err) ||
-        arena_take(&c->scratch, &a.lse, (size_t)(n_rows * shape->n_heads), sizeof *a.lse, err) ||
         arena_take(&c->scratch, &a.delta, (size_t)(n_rows * shape->n_heads), sizeof *a.delta, err))
         return err->code;
     if (joint) {

@@ -78,9 +78,10 @@ static struct attend_seq seq_of(const struct timeline *l, int32_t position, int3
                                .out_stride = l->shape.n_heads * l->shape.d_v};
 }
 
-/* One head of one row by the textbook; `bound` is the sum of |weight * value|. */
-static void textbook(const struct timeline *l, int32_t row, int32_t head, double *out,
-                     double *bound)
+/* One head of one row by the textbook; `bound` is the sum of |weight * value|. Returns ln of the
+ * sum of e^score. */
+static double textbook(const struct timeline *l, int32_t row, int32_t head, double *out,
+                       double *bound)
 {
     const struct attend_shape *s = &l->shape;
     int32_t kv = head / (s->n_heads / s->n_kv_heads);
@@ -109,9 +110,11 @@ static void textbook(const struct timeline *l, int32_t row, int32_t head, double
         }
     }
     free(score);
+    return max + log(sum);
 }
 
-/* Largest |difference| / sum of |terms| over all rows, all at once as a prefill. */
+/* Largest |difference| / sum of |terms| over all rows, all at once as a prefill; of the logarithms
+ * of sums |difference| / (1 + |value|). */
 static double worst_error(const struct timeline *l, const char *cpu)
 {
     const struct attend_shape *s = &l->shape;
@@ -119,20 +122,24 @@ static double worst_error(const struct timeline *l, const char *cpu)
     struct mk_error err;
     int64_t n_out = (int64_t)l->n * s->n_heads * s->d_v;
     float *out = malloc((size_t)n_out * sizeof *out);
+    float *lse = malloc((size_t)(l->n * s->n_heads) * sizeof *lse);
     double *want = malloc((size_t)s->d_v * sizeof *want);
     double *bound = malloc((size_t)s->d_v * sizeof *bound), worst = 0.0;
     struct attend_seq seq = seq_of(l, 0, l->n, out);
 
+    seq.lse = lse;
     assert_int_equal(c.k->attend(&c, s, &seq, 1, &err), 0);
     for (int32_t row = 0; row < l->n; row++)
         for (int32_t head = 0; head < s->n_heads; head++) {
             const float *got = out + ((int64_t)row * s->n_heads + head) * s->d_v;
+            double sum = textbook(l, row, head, want, bound);
 
-            textbook(l, row, head, want, bound);
+            worst = fmax(worst, fabs(lse[row * s->n_heads + head] - sum) / (1 + fabs(sum)));
             for (int32_t i = 0; i < s->d_v; i++)
                 worst = fmax(worst, fabs(got[i] - want[i]) / bound[i]);
         }
     free(out);
+    free(lse);
     free(want);
     free(bound);
     compute_release(&c);
@@ -246,9 +253,9 @@ static void narrow_rows_count_as_what_they_store(void **state)
 
 /* ---- The same bits --------------------------------------------------------------------------- */
 
-/* Rows 0 .. n - 1, `chunk` at a time. */
+/* Rows 0 .. n - 1, `chunk` at a time. out [n, n_heads * d_v], lse [n, n_heads] or NULL. */
 static void run_in_chunks(const struct timeline *l, const char *cpu, int n_threads, int32_t chunk,
-                          float *out)
+                          float *out, float *lse)
 {
     struct compute c = start(cpu, n_threads);
     struct mk_error err;
@@ -258,6 +265,7 @@ static void run_in_chunks(const struct timeline *l, const char *cpu, int n_threa
         struct attend_seq seq =
             seq_of(l, at, n, out + (int64_t)at * l->shape.n_heads * l->shape.d_v);
 
+        seq.lse = lse ? lse + at * l->shape.n_heads : NULL;
         assert_int_equal(c.k->attend(&c, &l->shape, &seq, 1, &err), 0);
     }
     compute_release(&c);
@@ -266,16 +274,17 @@ static void run_in_chunks(const struct timeline *l, const char *cpu, int n_threa
 static void check_chunks(const struct attend_shape *shape, int32_t n, const char *cpu)
 {
     static const int32_t chunks[] = {1, 7, 64};
-    size_t bytes = (size_t)n * (size_t)(shape->n_heads * shape->d_v) * sizeof(float);
+    size_t n_out = (size_t)n * (size_t)(shape->n_heads * shape->d_v);
+    size_t bytes = (n_out + (size_t)n * (size_t)shape->n_heads) * sizeof(float);
     float *whole = malloc(bytes), *cut = malloc(bytes);
     struct timeline l;
 
     timeline_init(&l, shape, n, 21);
-    run_in_chunks(&l, cpu, 1, n, whole);
+    run_in_chunks(&l, cpu, 1, n, whole, whole + n_out);
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++)
         for (int t = 1; t <= MAX_THREADS_TRIED; t++) {
             memset(cut, 0xff, bytes);
-            run_in_chunks(&l, cpu, t, chunks[i], cut);
+            run_in_chunks(&l, cpu, t, chunks[i], cut, cut + n_out);
             assert_memory_equal(whole, cut, bytes);
         }
     timeline_release(&l);
@@ -315,26 +324,31 @@ static void check_long_rows(const char *cpu)
     for (int i = 0; i < 3; i++) {
         int32_t n = 1100, width = shapes[i].n_heads * shapes[i].d_v;
         float *whole = malloc((size_t)n * (size_t)width * sizeof *whole);
-        float one[3 * 8];
+        float *lse = malloc((size_t)(n * shapes[i].n_heads) * sizeof *lse);
+        float one[3 * 8], one_lse[3];
         struct mk_error err;
         struct timeline l;
 
         timeline_init(&l, &shapes[i], n, 5);
-        run_in_chunks(&l, cpu, 2, n, whole);
+        run_in_chunks(&l, cpu, 2, n, whole, lse);
         for (int t = 1; t <= MAX_THREADS_TRIED; t++) {
             struct compute c = start(cpu, t);
 
             for (int32_t row = n - 1; row > 400; row -= 119) {
                 struct attend_seq seq = seq_of(&l, row, 1, one);
 
+                seq.lse = one_lse;
                 assert_int_equal(c.k->attend(&c, &l.shape, &seq, 1, &err), 0);
                 assert_memory_equal(one, whole + (int64_t)row * width, (size_t)width * 4);
+                assert_memory_equal(one_lse, lse + row * shapes[i].n_heads,
+                                    (size_t)shapes[i].n_heads * sizeof *lse);
             }
             compute_release(&c);
         }
         assert_true(worst_error(&l, cpu) < 4e-6);
         timeline_release(&l);
         free(whole);
+        free(lse);
     }
 }
 
@@ -495,10 +509,10 @@ static void check_future(const char *cpu)
     float clean[64 * 16], out[64 * 16];
 
     timeline_init(&l, &shape, 64, 2);
-    run_in_chunks(&l, cpu, 1, 64, clean);
+    run_in_chunks(&l, cpu, 1, 64, clean, NULL);
     for (int32_t i = 40 * shape.row_dim; i < 64 * shape.row_dim; i++)
         ((float *)(void *)l.rows)[i] = i % 2 ? NAN : INFINITY;
-    run_in_chunks(&l, cpu, 1, 64, out);
+    run_in_chunks(&l, cpu, 1, 64, out, NULL);
     assert_memory_equal(clean, out, 40 * 16 * sizeof(float));
     assert_true(isnan(out[50 * 16]));
     timeline_release(&l);

@@ -331,6 +331,7 @@ struct attend_context {
     int32_t t;
     const float *dout;
     double *out; /* [t, n_heads * d_v] or NULL */
+    double *lse; /* [t, n_heads] with out */
 };
 
 /* One query of one head; returns dout * out. */
@@ -352,6 +353,8 @@ static double attend_one(const struct attend_context *a, const double *q, const 
         p[j] = exp(score * s->scale);
         sum += p[j];
     }
+    if (a->out)
+        a->lse[i * s->n_heads + h] = log(sum);
     for (int32_t ch = 0; ch < s->d_v; ch++) {
         double value = 0.0;
 
@@ -380,18 +383,20 @@ static void check_attend_shape(struct compute *c, const struct attend_shape *s, 
                                int64_t n_checked)
 {
     int64_t n_q = (int64_t)t * s->n_heads * s->d_k, n_rows = (int64_t)t * s->row_dim;
-    int64_t n_out = (int64_t)t * s->n_heads * s->d_v;
+    int64_t n_out = (int64_t)t * s->n_heads * s->d_v, n_lse = (int64_t)t * s->n_heads;
     float *x = malloc((size_t)(n_q + n_rows) * sizeof *x);
     float *d = calloc((size_t)(n_q + n_rows), sizeof *d);
     float *out = malloc((size_t)n_out * sizeof *out), *dout = malloc((size_t)n_out * sizeof *dout);
-    double *wide = calloc((size_t)(n_q + n_rows + n_out), sizeof *wide);
-    struct attend_context a = {*s, t, dout, wide + n_q + n_rows};
+    float *lse = malloc((size_t)n_lse * sizeof *lse);
+    double *wide = calloc((size_t)(n_q + n_rows + n_out + n_lse), sizeof *wide);
+    struct attend_context a = {*s, t, dout, wide + n_q + n_rows, wide + n_q + n_rows + n_out};
     struct attend_backward_seq seq = {.q = x,
                                       .q_stride = n_q / t,
                                       .rows = x + n_q,
                                       .row_stride = s->row_dim,
                                       .out = out,
                                       .out_stride = n_out / t,
+                                      .lse = lse,
                                       .dout = dout,
                                       .dout_stride = n_out / t,
                                       .dq = d,
@@ -407,6 +412,8 @@ static void check_attend_shape(struct compute *c, const struct attend_shape *s, 
     attend_forward(wide, &a);
     for (int64_t i = 0; i < n_out; i++)
         out[i] = (float)a.out[i];
+    for (int64_t i = 0; i < n_lse; i++)
+        lse[i] = (float)a.lse[i];
     a.out = NULL;
     assert_int_equal(c->k->attend_backward(c, s, &seq, 1, &err), 0);
     if (n_checked >= n_q + n_rows) {
@@ -422,6 +429,7 @@ static void check_attend_shape(struct compute *c, const struct attend_shape *s, 
     free(d);
     free(out);
     free(dout);
+    free(lse);
     free(wide);
 }
 
@@ -446,7 +454,7 @@ static void check_attend(struct compute *c)
 static void test_neither_threads_nor_neighbours_change_a_gradient(void **state)
 {
     enum { LONG = 150, SHORT = 9, HEADS = 3, ALL = LONG + SHORT, Q = HEADS * 7, OUT = HEADS * 5 };
-    static float x[ALL * 7], q[ALL * Q], out[ALL * OUT], dout[ALL * OUT];
+    static float x[ALL * 7], q[ALL * Q], out[ALL * OUT], dout[ALL * OUT], lse[ALL * HEADS];
     static float dq[2][ALL * Q], drows[2][ALL * 7];
     static const int n_threads[2] = {1, 3};
     struct mk_error err;
@@ -456,6 +464,7 @@ static void test_neither_threads_nor_neighbours_change_a_gradient(void **state)
     fill(q, ALL * Q, 21, 1.0f);
     fill(out, ALL * OUT, 22, 1.0f);
     fill(dout, ALL * OUT, 23, 1.0f);
+    fill(lse, ALL * HEADS, 24, 1.0f);
     for (int i = 0; i < 2; i++) {
         struct attend_backward_seq seqs[2];
         struct compute c;
@@ -464,10 +473,20 @@ static void test_neither_threads_nor_neighbours_change_a_gradient(void **state)
             int first = j ? LONG : 0;
 
             seqs[j] = (struct attend_backward_seq){
-                q + first * Q,         x + first * 7,         out + first * OUT, dout + first * OUT,
-                dq[i] + first * Q,     drows[i] + first * 7,  Q,                 7,
-                OUT,                   OUT,                   Q,                 7,
-                j ? SHORT : LONG,      0};
+                .q = q + first * Q,
+                .rows = x + first * 7,
+                .out = out + first * OUT,
+                .lse = lse + first * HEADS,
+                .dout = dout + first * OUT,
+                .dq = dq[i] + first * Q,
+                .drows = drows[i] + first * 7,
+                .q_stride = Q,
+                .row_stride = 7,
+                .out_stride = OUT,
+                .dout_stride = OUT,
+                .dq_stride = Q,
+                .drow_stride = 7,
+                .n_rows = j ? SHORT : LONG};
         }
         assert_int_equal(compute_init(&c, NULL, n_threads[i], &err), 0);
         if (i) {
