@@ -21,7 +21,7 @@ class Minke:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PIP_", "XDG_"))}
         self.env = kept | {"XDG_DATA_HOME": str(home), "HOME": str(home), "no_proxy": "127.0.0.1"}
 
-    def __call__(self, *args, timeout=120, stdin="", **env):
+    def __call__(self, *args, timeout=600, stdin="", **env):
         return subprocess.run([str(MINKE), *map(str, args)], env=self.env | env, text=True,
                               input=stdin, capture_output=True, timeout=timeout, cwd=ROOT)
 

@@ -325,7 +325,7 @@ def test_a_signal_saves_and_says_how_to_go_on(minke, recipe, tmp_path, name):
         assert time.monotonic() < end
         time.sleep(0.02)
     p.send_signal(getattr(signal, name))
-    _, err = p.communicate(timeout=60)
+    _, err = p.communicate(timeout=300)
     if p.returncode == 0:
         pytest.skip("it was done before the signal came")
     assert p.returncode == 130 and "--resume" in err and "\x1b" not in err
@@ -504,7 +504,7 @@ def test_a_disk_that_becomes_read_only_stops_the_run_and_loses_nothing(minke, re
     try:
         ro = subprocess.run(["mount", "-o", "remount,bind,ro", run]).returncode == 0
         p.send_signal(signal.SIGCONT)
-        _, err = p.communicate(timeout=60)
+        _, err = p.communicate(timeout=300)
     finally:
         p.kill()
         subprocess.run(["umount", run])
