@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "base/map_file.h"
+#include "runs/run_folder.h"
 
 #define PATH 4096
 
@@ -451,7 +452,8 @@ int history_read(struct history *h, const char *folder, struct mk_error *err)
         return mk_error_memory(err, strlen(folder) + 1);
     if (name_series(h, err) || read_file(h, folder, "metrics.jsonl", true, read_step, err) ||
         read_file(h, folder, "timing.jsonl", false, read_timing, err) ||
-        samples_read(&h->samples, folder, err) || answers_read(&h->answers, folder, err)) {
+        run_folder_recipe(&h->recipe, folder, err) || samples_read(&h->samples, folder, err) ||
+        answers_read(&h->answers, folder, err)) {
         history_release(h);
         return err->code;
     }
@@ -479,6 +481,7 @@ void history_release(struct history *h)
         parts_release(parts[i]);
     samples_release(&h->samples);
     answers_release(&h->answers);
+    free(h->recipe);
     free(h->name);
     *h = (struct history){0};
 }

@@ -63,6 +63,7 @@ struct history {
     struct history_parts entropy, information, dropped; /* of layers, see docs/training.md */
     struct history_load *loads;            /* [layers.n] the last that was told; owned */
     struct history_parts task_reward, task_pass, task_level, task_test; /* by name of the task */
+    char *recipe;                          /* recipe.yaml as it is; owned; NULL: there is none */
     struct samples samples;
     struct answers answers;
     struct history_map *maps;              /* [layers.n] of the validation text, the last; owned */

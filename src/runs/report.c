@@ -41,7 +41,9 @@ static const char *const style[] = {
     ".legend span{margin-right:10px;display:inline-block}"
     ".legend b{color:var(--ink);font-weight:600}"
     ".legend i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:4px}"
-    ".note{margin:8px 0 12px}pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;"
+    ".note{margin:8px 0 12px}details{margin:0 0 12px}summary{color:var(--dim);cursor:pointer;"
+    "font-size:13px}details pre{padding:8px 0}"
+    "pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;"
     "font:12px/1.4 ui-monospace,monospace}"
     "i.hot{background:var(--hot)}i.cold{background:var(--cold)}\n",
     /* On a phone a row of the answers becomes a card: every cell a line with its name. */
@@ -231,6 +233,7 @@ static void put_figures(struct page *p, const struct history *runs, size_t n,
     page_put(p, "</div>\n");
     for (size_t i = 0; i < n; i++) {
         report_heading(p, &runs[i], n);
+        report_recipe(p, &runs[i]);
         put_own(p, &runs[i], lines);
     }
 }

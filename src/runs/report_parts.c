@@ -118,6 +118,15 @@ void report_heading(struct page *p, const struct history *run, size_t n)
     page_put(p, "</h2>\n");
 }
 
+void report_recipe(struct page *p, const struct history *run)
+{
+    if (!run->recipe)
+        return;
+    page_put(p, "<details><summary>Recipe, every key</summary><pre>");
+    page_lines(p, run->recipe);
+    page_put(p, "</pre></details>\n");
+}
+
 const struct history_series *report_part(const struct history_parts *p, const char *name)
 {
     static const struct history_series none = {0};

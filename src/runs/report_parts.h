@@ -20,6 +20,8 @@ void report_figure_of_parts(struct page *p, const char *title, const struct hist
                             const char *of, struct page_line *lines);
 /* The heading over what is run's alone, of n runs. */
 void report_heading(struct page *p, const struct history *run, size_t n);
+/* With which numbers it was made: recipe.yaml, unfolded by a click. */
+void report_recipe(struct page *p, const struct history *run);
 /* The part of this name, or one without points. */
 const struct history_series *report_part(const struct history_parts *p, const char *name);
 /* A cell with `digits` behind the point; "-" for no number. */

@@ -144,6 +144,7 @@ void report_rl_figures(struct page *p, const struct history *runs, size_t n,
     page_put(p, "</div>\n");
     for (size_t i = 0; i < n; i++) {
         report_heading(p, &runs[i], n);
+        report_recipe(p, &runs[i]);
         if (is_exact(&runs[i]))
             page_put(p, "<p class=\"legend note\">The sampler's log-probability of every token was "
                         "the trainer's, to the bit.</p>\n");

@@ -249,3 +249,23 @@ int run_folder_say_earlier(const struct run_folder *f, const char *from, struct 
         return err->code;
     return mk_error_wrap(err, "remove %s to go on after step %" PRId64, from, before);
 }
+
+#define RECIPE_SHOWN ((size_t)64 << 10)
+
+int run_folder_recipe(char **text, const char *folder, struct mk_error *err)
+{
+    struct map_file m;
+    char path[RUN_PATH];
+
+    *text = NULL;
+    if (snprintf(path, RUN_PATH, "%s/recipe.yaml", folder) >= RUN_PATH)
+        return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", folder);
+    if (access(path, F_OK))
+        return 0;
+    if (map_file_open(&m, path, err))
+        return err->code;
+    *text = strndup(m.bytes ? (const char *)m.data : "",
+                    m.bytes < RECIPE_SHOWN ? m.bytes : RECIPE_SHOWN);
+    map_file_close(&m);
+    return *text ? 0 : mk_error_memory(err, RECIPE_SHOWN);
+}

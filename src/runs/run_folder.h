@@ -56,6 +56,9 @@ static inline bool run_folder_due(int64_t every, int64_t step, bool last)
 /* What is left when a run cannot go on: puts the last checkpoint, of step last_saved, in front of
  * the error; 0: there is none. Returns err->code. */
 int run_folder_explain(const struct run_folder *f, int64_t last_saved, struct mk_error *err);
+/* The recipe of the run in `folder`, its first 64 KB: *text is the caller's to free; NULL when none
+ * is there. */
+int run_folder_recipe(char **text, const char *folder, struct mk_error *err);
 /* Removes the oldest checkpoints until `keep` are left. What somebody else has put in one stays,
  * and the folder with it. */
 void run_folder_prune(const struct run_folder *f, int64_t keep);

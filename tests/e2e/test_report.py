@@ -136,6 +136,20 @@ def test_the_page_is_sound_whole_and_alone(minke, run):
     assert not re.search(r"nan|inf\b", text, re.I)
 
 
+def test_the_recipe_is_there_to_unfold(minke, run, tmp_path):
+    folder, _ = run
+    minke("report", folder)
+    assert "details" not in Page((folder / "report.html").read_text()).tags  # of a folder without one
+    (folder / "recipe.yaml").write_text("seed: 7\nsample:\n  prompt: \"<b>\"\n")
+    make_rl_run(tmp_path / "zero")
+    (tmp_path / "zero/recipe.yaml").write_bytes(b"x: y\n" * 20000)  # longer than is shown
+    for at, words in ((folder, 'seed: 7\nsample:\n  prompt: "<b>"\n'), (tmp_path / "zero", "x: y\nx: y\n")):
+        minke("report", at)
+        page = Page((at / "report.html").read_text())
+        assert page.tags.count("details") == 1 and words in "".join(page.texts)
+    assert 64000 < "".join(page.texts).count("x: y\n") * 5 < 66000
+
+
 def test_what_would_be_said_twice_is_left_out(minke, tmp_path):
     make_run(tmp_path / "one", sources=["plays"])  # its loss is the run's
     minke("report", tmp_path / "one")
