@@ -211,11 +211,17 @@ developer:  ## unit tests with -Werror and the address and undefined sanitizers
 clang:  ## build everything with clang, warnings are errors
 	@$(SUBMAKE) B=build/clang CC=$(CLANG) CFLAGS=-O1 WARN="$(WARN) -Werror" all $(TEST_BIN:$(B)/%=build/clang/%) $(KERNELCHECK:$(B)/%=build/clang/%)
 
+# For those who link: what libminke.a needs stands in it, as it is no shared library.
+PC_LINES = 'prefix=$(PREFIX)' 'Name: minke' 'Description: DeepSeek-style models: run and train them' \
+    "Version: $$(sed -n 's/^.define MK_VERSION "\(.*\)"/\1/p' include/minke.h)" 'Requires: $(PKGS)' \
+    'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lminke -lm -lpthread'
+
 install: all  ## copy minke, libminke.a and minke.h below PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(B)/minke $(DESTDIR)$(PREFIX)/bin/minke
 	install -m 644 $(B)/libminke.a $(DESTDIR)$(PREFIX)/lib/libminke.a
 	install -m 644 include/minke.h $(DESTDIR)$(PREFIX)/include/minke.h
+	printf '%s\n' $(PC_LINES) >$(DESTDIR)$(PREFIX)/lib/pkgconfig/minke.pc
 	if [ -f docs/minke.1 ]; then install -D -m 644 docs/minke.1 $(DESTDIR)$(PREFIX)/share/man/man1/minke.1; fi
 
 clean:  ## remove what was built

@@ -18,8 +18,8 @@ int inputs_find(char out[INPUTS_PATH], const char *base, const char *key, const 
     if (!stat(out, &s))
         return 0;
     return mk_error_set(err, MK_ENOTFOUND,
-                        "%s: %s is not there: paths begin at the recipe's folder, and what another "
-                        "command makes must be made first",
+                        "%s: %s is not there: paths begin at the recipe's folder; what another "
+                        "command makes must be made first, as the recipe's first lines say",
                         key, out);
 }
 
