@@ -106,13 +106,20 @@ static int take_teachers(struct learner *l, const char *base, struct mk_error *e
 {
     const struct distill_place place = {.base = base};
     const struct recipe *r = l->recipe;
+    int32_t n_vocab = l->trainer->params->arch.n_vocab;
 
     if (r->distill.n_teachers && (r->distill.weight < 1 || r->rl.kl > 0 || *r->rl.reward_model))
         return mk_error_set(err, MK_EINVAL,
                             "distill.teachers: in minke rl they teach instead of rewards: leave "
                             "distill.weight, rl.kl and rl.reward_model out");
-    if (distill_open(&l->teachers, r, &place, l->t, l->trainer->params->arch.n_vocab, l->c, err))
+    if (distill_open(&l->teachers, r, &place, l->t, n_vocab, l->c, err))
         return err->code;
+    if (r->distill.n_teachers && l->teachers.n_vocab < n_vocab)
+        return mk_error_set(err, MK_EINVAL,
+                            "distill.teachers: the student's vocabulary has %d rows, padding "
+                            "included, and a teacher's %d: it may write what no teacher can grade; "
+                            "make it no larger (vocab_size in config.json)",
+                            n_vocab, l->teachers.n_vocab);
     l->trainer->o.distill.n_vocab = l->teachers.n_vocab;
     return 0;
 }

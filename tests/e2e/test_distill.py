@@ -215,3 +215,7 @@ def test_mistakes_of_on_policy_runs_are_named(minke, on_policy, recipe, tmp_path
     text = on_policy.read_text()
     on_policy.write_text(re.sub(r"model: .*", "model: {config: config.json}\ntokenizer: {path: other}", text))
     failed(minke("rl", on_policy, "-q"), "another tokenizer", "token 0")
+    (tmp_path / "config.json").write_text(json.dumps(SMALLER | {"vocab_size": 400}))
+    tokenizer = re.search(r"model: {from: (.*?)}", text)[1]
+    on_policy.write_text(re.sub(r"model: .*", f"model: {{config: config.json}}\ntokenizer: {{path: {tokenizer}}}", text))
+    failed(minke("rl", on_policy, "-q"), "distill.teachers", "400 rows", "vocab_size")
