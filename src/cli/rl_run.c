@@ -161,7 +161,7 @@ static int open_run(struct rl_run *run, char path[RUN_PATH], struct mk_error *er
     run->length = calloc(n, sizeof *run->length);
     if (!run->pass || !run->length)
         return mk_error_memory(err, n * sizeof *run->pass);
-    return run_folder_metrics(&run->folder, err);
+    return run_folder_start(&run->folder, err);
 }
 
 int rl_run(struct rl_run *run, struct mk_error *err)

@@ -153,7 +153,7 @@ static int open_run(struct train_run *run, char from[RUN_PATH], struct mk_error 
     run->last_saved = run->folder.step;
     if (train_announce(run, err))
         return err->code;
-    return run_folder_metrics(&run->folder, err);
+    return run_folder_start(&run->folder, err);
 }
 
 int train_run(struct train_run *run, struct mk_error *err)

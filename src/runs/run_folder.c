@@ -113,18 +113,18 @@ bool run_folder_same_recipe(const char *a, size_t n_a, const char *b, size_t n_b
     }
 }
 
-static int write_recipe(const struct run_folder *f, const struct buf *recipe, struct mk_error *err)
+static int write_recipe(const struct run_folder *f, struct mk_error *err)
 {
     char path[RUN_PATH];
 
     if (run_folder_path(f, path, "recipe.yaml", err))
         return err->code;
-    return write_file(path, recipe->data, recipe->n, err);
+    return write_file(path, f->recipe.data, f->recipe.n, err);
 }
 
 /* A run that goes on with other values: what they were is kept, once for each checkpoint, since
  * what was tried behind it is cut away. */
-static int change_recipe(const struct run_folder *f, const struct buf *recipe, struct mk_error *err)
+static int change_recipe(const struct run_folder *f, struct mk_error *err)
 {
     char path[RUN_PATH], old[RUN_PATH], name[64];
     struct map_file m;
@@ -136,14 +136,14 @@ static int change_recipe(const struct run_folder *f, const struct buf *recipe, s
         return err->code;
     code = map_file_open(&m, path, err);
     if (code)
-        return code == MK_ENOTFOUND ? write_recipe(f, recipe, err) : code;
-    same = run_folder_same_recipe(recipe->data, recipe->n, (const char *)m.data, m.bytes);
+        return code == MK_ENOTFOUND ? write_recipe(f, err) : code;
+    same = run_folder_same_recipe(f->recipe.data, f->recipe.n, (const char *)m.data, m.bytes);
     map_file_close(&m);
     if (same)
         return 0;
     if (access(old, F_OK) && rename(path, old))
         return mk_error_set(err, MK_EIO, "%s: cannot be named %s: %s", path, old, strerror(errno));
-    return write_recipe(f, recipe, err);
+    return write_recipe(f, err);
 }
 
 static int open_metrics(struct run_folder *f, const char *name, struct metrics *m,
@@ -158,15 +158,16 @@ static int open_metrics(struct run_folder *f, const char *name, struct metrics *
     return metrics_open(m, path, f->step, err);
 }
 
-int run_folder_metrics(struct run_folder *f, struct mk_error *err)
+int run_folder_start(struct run_folder *f, struct mk_error *err)
 {
+    if (f->step && change_recipe(f, err))
+        return err->code;
     if (open_metrics(f, "metrics.jsonl", &f->metrics, err))
         return err->code;
     return open_metrics(f, "timing.jsonl", &f->timing, err);
 }
 
-static int begin(struct run_folder *f, const char *command, const struct buf *recipe,
-                 struct mk_error *err)
+static int begin(struct run_folder *f, const char *command, struct mk_error *err)
 {
     static const char *const parts[] = {".", "checkpoints", "samples", "tokenizer"};
     char checkpoints[RUN_PATH], samples[RUN_PATH], metrics[RUN_PATH], part[RUN_PATH];
@@ -190,7 +191,7 @@ static int begin(struct run_folder *f, const char *command, const struct buf *re
     }
     last = f->resume ? folder_last_step(checkpoints, INT64_MAX) : -1;
     f->step = last > 0 ? last : 0;
-    return f->step ? change_recipe(f, recipe, err) : write_recipe(f, recipe, err);
+    return f->step ? 0 : write_recipe(f, err);
 }
 
 int run_folder_open(struct run_folder *f, const char *path, const char *command, bool resume,
@@ -199,7 +200,8 @@ int run_folder_open(struct run_folder *f, const char *path, const char *command,
     *f = (struct run_folder){.lock = -1, .resume = resume};
     if (snprintf(f->path, sizeof f->path, "%s", path) >= RUN_PATH)
         return mk_error_set(err, MK_ELIMIT, "%s: the path is too long", path);
-    if (begin(f, command, recipe, err)) {
+    buf_init(&f->recipe, recipe->n + 1);
+    if (buf_append(&f->recipe, recipe->data, recipe->n, err) || begin(f, command, err)) {
         run_folder_close(f);
         return err->code;
     }
@@ -210,6 +212,7 @@ void run_folder_close(struct run_folder *f)
 {
     metrics_close(&f->metrics);
     metrics_close(&f->timing);
+    buf_release(&f->recipe);
     if (f->lock >= 0)
         close(f->lock);
     f->lock = -1;

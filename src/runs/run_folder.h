@@ -21,21 +21,22 @@
 struct run_folder {
     char path[RUN_PATH];
     struct metrics metrics, timing;
+    struct buf recipe; /* text of recipe.yaml */
     int lock; /* file descriptor, or -1; held until run_folder_close */
     bool resume;
     int64_t step; /* of the checkpoint that the run goes on from; 0: none */
 };
 
 /* Makes the folder, or goes on with the one that is there. command: for messages, "minke train".
- * recipe: text of recipe.yaml. f->step is that of the last whole
- * checkpoint, 0 when there is none. On failure nothing is held. */
+ * recipe: text of recipe.yaml, copied; written here only where nothing is learned yet. f->step is
+ * that of the last whole checkpoint, 0 when there is none. On failure nothing is held. */
 int run_folder_open(struct run_folder *f, const char *path, const char *command, bool resume,
                     const struct buf *recipe, struct mk_error *err);
 /* Whether two texts of recipe.yaml ask for the same numbers: all keys but `threads` are equal. */
 bool run_folder_same_recipe(const char *a, size_t n_a, const char *b, size_t n_b);
-/* Opens metrics and timing, cut behind the step of run_folder_open: once the run is sure to begin,
- * so that one that fails before leaves nothing to resume. */
-int run_folder_metrics(struct run_folder *f, struct mk_error *err);
+/* Once the run is sure to begin, so that one that fails before changes nothing: recipe.yaml says
+ * what holds from here on; metrics and timing are opened, cut behind run_folder_open's step. */
+int run_folder_start(struct run_folder *f, struct mk_error *err);
 void run_folder_close(struct run_folder *f);
 /* RUN/name */
 int run_folder_path(const struct run_folder *f, char out[RUN_PATH], const char *name,

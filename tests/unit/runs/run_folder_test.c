@@ -22,7 +22,7 @@ static void open_with(struct run_folder *f, char dir[], bool resume, char *text)
     struct buf recipe = {.data = text, .n = strlen(text)};
     struct mk_error err;
 
-    if (run_folder_open(f, dir, "minke train", resume, &recipe, &err))
+    if (run_folder_open(f, dir, "minke train", resume, &recipe, &err) || run_folder_start(f, &err))
         fail_msg("%s", err.text);
 }
 
