@@ -302,9 +302,11 @@ static void what_is_deep_or_large_is_refused(void **state)
 static void ends_of_lines_and_marks_of_order_do_not_matter(void **state)
 {
     static const char *const texts[] = {
-        "\xef\xbb\xbf" MINIMAL "seed: 7\n", "%YAML 1.1\n---\n" MINIMAL "seed: 7\n...\n",
-        "model:\r\n  config: c.json\r\ndata:\r\n  sources:\r\n  - path: texts/a.txt\r\n"
-        "seed: 7\r\n"};
+        "\xef\xbb\xbf" MINIMAL "seed: 7\n",
+        "%YAML 1.1\n---\n" MINIMAL "seed: 7\n...\n",
+        ("model:\r\n  config: c.json\r\ndata:\r\n  sources:\r\n  - path: texts/a.txt\r\n"
+         "seed: 7\r\n"),
+    };
     struct recipe r;
 
     (void)state;
