@@ -2,19 +2,19 @@
 #include "cli/recipe_models.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "hub/hub.h"
 
 static bool is_in_folder(const char *base, const char *name)
 {
     char path[HUB_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s%s%s", base, *base ? "/" : "", name);
+    struct mk_error err;
 
-    return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+    return !folder_join(path, sizeof path, base, name, &err) && access(path, F_OK) == 0;
 }
 
 static int find_one(const char **name, const char *base, struct arena *memory,

@@ -26,18 +26,25 @@ struct recipe_text {
 
 /* ---- Options -------------------------------------------------------------------------------- */
 
+#define KEY_NAME 100
+
+/* As --set calls it: "section.key". */
+static void key_name(const struct recipe_key *k, char out[KEY_NAME])
+{
+    snprintf(out, KEY_NAME, "%s%s%s", k->section, *k->section ? "." : "", k->name);
+}
+
 /* No key is called as the set begins: the one that was meant, if that can be told. */
 static int unknown_set(const char *set, size_t n_name, struct mk_error *err)
 {
-    char given[100], names[RECIPE_MAX_KEYS][100];
+    char given[KEY_NAME], names[RECIPE_MAX_KEYS][KEY_NAME];
     const char *full[RECIPE_MAX_KEYS];
     int32_t n, found;
     const struct recipe_key *keys = recipe_keys(&n);
 
     snprintf(given, sizeof given, "%.*s", (int)n_name, set);
     for (int32_t i = 0; i < n; i++) {
-        snprintf(names[i], sizeof names[i], "%s%s%s", keys[i].section,
-                 *keys[i].section ? "." : "", keys[i].name);
+        key_name(&keys[i], names[i]);
         full[i] = names[i];
     }
     if (!strcmp(given, "tasks") || !strcmp(given, "data.sources") ||
@@ -64,10 +71,9 @@ static int apply_set(struct recipe_text *t, const char *set, struct mk_error *er
     const struct recipe_key *keys = recipe_keys(&n);
 
     for (int32_t i = 0; equals && i < n; i++) {
-        char name[100];
+        char name[KEY_NAME];
 
-        snprintf(name, sizeof name, "%s%s%s", keys[i].section, *keys[i].section ? "." : "",
-                 keys[i].name);
+        key_name(&keys[i], name);
         if (strlen(name) != n_name || memcmp(name, set, n_name))
             continue;
         free(t->set[i]);
